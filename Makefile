@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: MIT
+# anew: one file, no recursion. `make help` lists the targets.
+
+MAKEFLAGS += -rR
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := build
+
+ARCH ?= x86_64
+B := build
+OUT := $(B)/$(ARCH)
+GEN := $(B)/gen
+DEPS_DIR := $(B)/deps
+
+CC := gcc
+LD := ld
+AR := ar
+OBJCOPY := objcopy
+OBJDUMP := objdump
+HOSTCC := gcc
+FUZZCC := clang-14
+CLANG_FORMAT := clang-format-14
+IASL := iasl
+
+# Nothing in a product may depend on when or where it was built.
+export SOURCE_DATE_EPOCH := 0
+export LC_ALL := C
+
+find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -name '$(2)'))))
+
+# ---- packages ----
+
+# Debian packages that building and testing needs; the one list of them.
+PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
+	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 mtools \
+	dosfstools python3 busybox-static cpio libzydis-dev
+
+.PHONY: deps
+deps:
+	@missing=""; \
+	for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' "$$p" 2>/dev/null | grep -qx installed || \
+			missing="$$missing $$p"; \
+	done; \
+	if [ -z "$$missing" ]; then echo "all packages are installed"; exit 0; fi; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update && \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing
+
+# A private apt root for sources, without touching the machine's configuration. Trixie's, as not
+# every mirror still has bookworm's.
+APT_ROOT := $(B)/apt-src
+APT_OPTIONS = -o Dir::Etc::sourcelist=$(CURDIR)/$(APT_ROOT)/sources.list \
+	-o Dir::Etc::sourceparts=- -o Dir::State::Lists=$(CURDIR)/$(APT_ROOT)/lists \
+	-o Dir::Cache=$(CURDIR)/$(APT_ROOT)/cache -o APT::Sandbox::User= -q
+APT_GET = apt-get $(APT_OPTIONS)
+
+# The mirror is the machine's own for its Debian suites.
+$(APT_ROOT)/stamp:
+	@rm -rf $(APT_ROOT); mkdir -p $(APT_ROOT)/lists/partial $(APT_ROOT)/cache/archives/partial
+	@uri=$$(apt-get indextargets --format '$$(REPO_URI) $$(CODENAME) $$(RELEASE)' | \
+		awk '/ bookworm( |$$)/ && /debian\/? / {print $$1; exit}'); \
+	key=/usr/share/keyrings/debian-archive-keyring.gpg; \
+	[ -n "$$uri" ] || { echo "this machine's apt names no Debian archive for bookworm" >&2; exit 1; }; \
+	echo "deb-src [signed-by=$$key] $$uri trixie main" > $(APT_ROOT)/sources.list
+	$(APT_GET) update
+	@touch $@
+
+INIH_DIR := $(DEPS_DIR)/inih
+INIH_FLAGS := -isystem $(INIH_DIR) -DINI_HANDLER_LINENO=1 -DINI_STOP_ON_FIRST_ERROR=0 \
+	-DINI_CALL_HANDLER_ON_NEW_SECTION=1 -DINI_MAX_LINE=1200 -DINI_ALLOW_MULTILINE=0 \
+	-DINI_ALLOW_INLINE_COMMENTS=0 -DINI_API=
+
+$(INIH_DIR)/ini.c: $(APT_ROOT)/stamp
+	@rm -rf $(INIH_DIR) $(DEPS_DIR)/inih.tmp; mkdir -p $(INIH_DIR) $(DEPS_DIR)/inih.tmp
+	cd $(DEPS_DIR)/inih.tmp && $(APT_GET) source --download-only libinih
+	tar -xf $(DEPS_DIR)/inih.tmp/*.orig.tar.* -C $(INIH_DIR) --strip-components=1
+	@rm -rf $(DEPS_DIR)/inih.tmp; touch $@
+
+# ---- newlib: the C library inside the hypervisor ----
+
+NEWLIB_SOURCE := /usr/src/newlib/newlib-3.3.0.tar.xz
+NEWLIB_DIR := $(B)/newlib/$(ARCH)
+NEWLIB_LIB := $(NEWLIB_DIR)/$(ARCH)-none-elf/lib/libc.a
+NEWLIB_INCLUDE := $(NEWLIB_DIR)/$(ARCH)-none-elf/include
+
+# It may run while a guest's vector registers are in place. -mgeneral-regs-only is not for it, as
+# it has functions that take floating point; these keep vector registers out of all others.
+NEWLIB_ARCH_CFLAGS_x86_64 := -mno-red-zone -mno-stv \
+	-mtune-ctrl=^sse_unaligned_load_optimal,^sse_unaligned_store_optimal
+NEWLIB_CFLAGS := -O2 -g0 -ffreestanding -fno-stack-protector -fpic -fvisibility=hidden \
+	-fshort-wchar -fno-tree-vectorize -fno-tree-slp-vectorize -ffunction-sections \
+	-fdata-sections -DPREFER_SIZE_OVER_SPEED -D__OPTIMIZE_SIZE__ -DNO_FLOATING_POINT \
+	$(NEWLIB_ARCH_CFLAGS_$(ARCH))
+NEWLIB_CONFIG := --target=$(ARCH)-none-elf --disable-multilib --disable-libgloss \
+	--disable-newlib-supplied-syscalls --enable-newlib-nano-malloc \
+	--enable-newlib-io-c99-formats --enable-newlib-io-long-long --enable-lite-exit \
+	--disable-newlib-fvwrite-in-streamio --disable-newlib-wide-orient \
+	--disable-newlib-unbuf-stream-opt --disable-nls
+NEWLIB_KEY := $(shell echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)' $$($(CC) -dumpfullversion) \
+	| sha256sum | cut -c1-12)
+NEWLIB_STAMP := $(NEWLIB_DIR)/stamp-$(NEWLIB_KEY)
+
+$(NEWLIB_STAMP):
+	@echo "  NEWLIB    $(NEWLIB_DIR) (about a minute)"
+	@test -f $(NEWLIB_SOURCE) || { echo "$(NEWLIB_SOURCE) is missing: make deps" >&2; exit 1; }
+	@rm -rf $(NEWLIB_DIR); mkdir -p $(NEWLIB_DIR)/src $(NEWLIB_DIR)/obj
+	@tar -xf $(NEWLIB_SOURCE) -C $(NEWLIB_DIR)/src --strip-components=1
+	@cd $(NEWLIB_DIR)/obj && { ../src/configure --prefix=$(CURDIR)/$(NEWLIB_DIR) \
+		$(NEWLIB_CONFIG) CC_FOR_TARGET=$(CC) AR_FOR_TARGET=$(AR) RANLIB_FOR_TARGET=ranlib \
+		AS_FOR_TARGET=as NM_FOR_TARGET=nm READELF_FOR_TARGET=readelf \
+		STRIP_FOR_TARGET=strip OBJDUMP_FOR_TARGET=$(OBJDUMP) \
+		CFLAGS_FOR_TARGET='$(NEWLIB_CFLAGS)' && \
+		env -u MAKEFLAGS -u MFLAGS $(MAKE) -j2 MAKEINFO=true all-target-newlib && \
+		env -u MAKEFLAGS -u MFLAGS $(MAKE) MAKEINFO=true install-target-newlib; \
+		} > ../build.log 2>&1 || { tail -n 30 ../build.log >&2; exit 1; }
+	@rm -rf $(NEWLIB_DIR)/src $(NEWLIB_DIR)/obj
+	@touch $@
+
+.PHONY: newlib
+newlib: $(NEWLIB_STAMP)
+
+# ---- generated headers ----
+
+# AML that iasl made of each source, as `static const unsigned char NAME_aml[]`.
+ASL := $(call find,firmware/guest/acpi,*.asl)
+AML_HEADERS := $(patsubst firmware/guest/acpi/%.asl,$(GEN)/%_aml.h,$(ASL))
+
+$(GEN)/%_aml.h: firmware/guest/acpi/%.asl
+	@echo "  IASL      $@"
+	@mkdir -p $(@D)
+	@$(IASL) -vs -we -p $(GEN)/$* $< > $(GEN)/$*.log 2>&1 || { cat $(GEN)/$*.log >&2; exit 1; }
+	@{ echo "/* Made from $<. */"; \
+		echo "static const unsigned char $(notdir $*)_aml[] = {"; \
+		od -An -v -tx1 $(GEN)/$*.aml | sed 's/ \(..\)/0x\1,/g'; echo "};"; } > $@
+
+# ---- flags ----
+
+WARNINGS := -Wall -Wextra -Wconversion -Wmissing-prototypes -Werror
+GENERIC_INCLUDES = -Ihv/include -Ihv -Idevices/include -Ifirmware/guest/include -I$(GEN)
+
+# What a part of the tree may see, $(1) being the architecture it is built for.
+includes_devices = -Ihv/include -Idevices/include
+includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS)
+includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1)
+includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include -isystem /usr/include/efi \
+	-isystem /usr/include/efi/$(1) -DGNU_EFI_USE_MS_ABI
+
+ARCH_CFLAGS_x86_64 := -mgeneral-regs-only -mno-red-zone
+CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
+	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
+	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(ARCH_CFLAGS_$(ARCH)) \
+	-nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE)
+
+HOST_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+BUILD_ID := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+
+# Touched only when the id changes.
+.PHONY: force
+$(B)/build-id: force
+	@mkdir -p $(@D)
+	@echo '$(BUILD_ID)' | cmp -s - $@ || echo '$(BUILD_ID)' > $@
+
+# ---- the image ----
+
+HV_SOURCES := $(call find,hv,*.c)
+DEVICES_SOURCES := $(call find,devices,*.c)
+GUEST_SOURCES := $(call find,firmware/guest,*.c)
+ARCH_SOURCES := $(call find,arch/$(ARCH),*.c) $(call find,arch/$(ARCH),*.S)
+HOST_SOURCES := $(filter-out firmware/host/arch_%,$(wildcard firmware/host/*.c)) \
+	firmware/host/arch_$(ARCH).c
+PRODUCT_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(ARCH_SOURCES) \
+	$(HOST_SOURCES)
+PRODUCT_OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(PRODUCT_SOURCES))) $(OUT)/deps/ini.o
+IMAGE := $(OUT)/anew-$(ARCH).efi
+
+$(OUT)/devices/%.o: INCLUDES = $(call includes_devices,$(ARCH))
+$(OUT)/hv/%.o: INCLUDES = $(call includes_hv,$(ARCH))
+$(OUT)/arch/%.o: INCLUDES = $(call includes_arch,$(ARCH))
+$(OUT)/firmware/guest/%.o: INCLUDES = $(call includes_hv,$(ARCH))
+$(OUT)/firmware/host/%.o: INCLUDES = $(call includes_firmware_host,$(ARCH))
+$(OUT)/hv/version.o: INCLUDES += -DANEW_BUILD='"$(BUILD_ID)"'
+$(OUT)/hv/version.o: $(B)/build-id
+
+$(PRODUCT_OBJECTS): $(NEWLIB_STAMP)
+$(PRODUCT_OBJECTS): | $(AML_HEADERS) $(INIH_DIR)/ini.c
+
+$(OUT)/%.o: %.c Makefile
+	@echo "  CC        $@"
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(INCLUDES) -MMD -MP -c $< -o $@
+
+$(OUT)/%.o: %.S Makefile
+	@echo "  AS        $@"
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(INCLUDES) -MMD -MP -c $< -o $@
+
+# Other people's code: its warnings are not ours to fix.
+$(OUT)/deps/ini.o: $(INIH_DIR)/ini.c Makefile
+	@echo "  CC        $@"
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(INIH_FLAGS) -w -c $< -o $@
+
+EFI_CRT := /usr/lib/crt0-efi-$(ARCH).o
+EFI_LDS := /usr/lib/elf_$(ARCH)_efi.lds
+LDFLAGS := -nostdlib -znocombreloc -z defs -z noexecstack -shared -Bsymbolic --gc-sections \
+	--no-undefined --exclude-libs ALL --build-id=none --no-warn-rwx-segments
+
+# gnu-efi's script, with the section kept that nothing refers to but the loader, and with what
+# -fdata-sections makes of .bss: objcopy would leave it out of the image.
+$(OUT)/efi.lds: $(EFI_LDS) Makefile
+	@mkdir -p $(@D)
+	@sed -e 's/\*(\.reloc)/KEEP(*(.reloc))/' -e 's/\*(\.bss)/*(.bss .bss.*)/' $< > $@
+
+# Functions that may name a vector register: they only save them, when a caller passed any.
+VECTOR_ALLOWED := snprintf|sprintf
+
+$(OUT)/anew.elf: $(PRODUCT_OBJECTS) $(OUT)/efi.lds $(NEWLIB_STAMP)
+	@echo "  LD        $@"
+	@$(LD) $(LDFLAGS) -T $(OUT)/efi.lds -Map=$(OUT)/anew.map $(EFI_CRT) $(PRODUCT_OBJECTS) \
+		-L/usr/lib -lgnuefi $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
+	@! readelf -SW $@ | grep -F ' .bss' || { echo "$@: .bss outside .data" >&2; exit 1; }
+	@$(OBJDUMP) -d --no-show-raw-insn $@ | awk \
+		'/^[0-9a-f]+ <.*>:$$/ { name = substr($$2, 2, length($$2) - 3) } \
+		/%[xyz]mm/ && name !~ /^($(VECTOR_ALLOWED))$$/ && !seen[name]++ \
+			{ print "vector registers used in " name > "/dev/stderr"; bad = 1 } \
+		END { exit bad }'
+
+$(IMAGE): $(OUT)/anew.elf
+	@echo "  EFI       $@"
+	@$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela \
+		-j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-$(ARCH) --subsystem=10 $< $@
+
+.PHONY: build
+build: $(IMAGE)
+	@echo "$(IMAGE): $$(stat -c %s $(IMAGE)) bytes"
+
+# ---- payload kernels ----
+
+PAYLOADS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/main.c))))
+PAYLOAD_IMAGES := $(patsubst %,$(OUT)/payload/%.elf,$(PAYLOADS))
+PAYLOAD_CFLAGS := -std=gnu11 -O2 -g0 $(filter-out -Wconversion -Wmissing-prototypes,$(WARNINGS)) \
+	-ffreestanding -fno-pic -mcmodel=small -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-mno-red-zone -mgeneral-regs-only -nostdinc \
+	-isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE) \
+	-Itests/guest/lib -Ihv/include -Idevices/include
+
+$(OUT)/payload/%.o: tests/guest/%.c Makefile $(NEWLIB_STAMP)
+	@mkdir -p $(@D)
+	@$(CC) $(PAYLOAD_CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/payload/%.o: tests/guest/%.S Makefile
+	@mkdir -p $(@D)
+	@$(CC) $(PAYLOAD_CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/payload/%.elf: $(OUT)/payload/%/main.o $(OUT)/payload/lib/start.o \
+		$(OUT)/payload/lib/payload.o tests/guest/lib/payload.ld
+	@echo "  PAYLOAD   $@"
+	@$(LD) -nostdlib -static --no-warn-rwx-segments -z noexecstack -T tests/guest/lib/payload.ld \
+		$(filter %.o,$^) $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
+
+.PHONY: payloads
+payloads: $(PAYLOAD_IMAGES)
+.SECONDARY:
+
+# ---- tests on the host ----
+
+# Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
+PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
+	$(wildcard arch/x86_64/decode.c) firmware/host/sha256.c \
+	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+# Headers of x86_64 come last: only those that arch/fake doesn't have are found there.
+INCLUDES_TESTS := $(call includes_hv,fake) -Iarch/fake -Iarch/x86_64/include -Ifirmware/host \
+	-Itests/unit
+
+host_objects = $(patsubst %.c,$(1)/%.o,$(PORTABLE_SOURCES)) $(1)/deps/ini.o
+
+# $(1): directory, $(2): compiler, $(3): flags
+define host_rules
+$(1)/devices/%.o: INCLUDES = $$(call includes_devices,fake)
+$(1)/hv/%.o: INCLUDES = $$(call includes_hv,fake)
+$(1)/hv/version.o: INCLUDES += -DANEW_BUILD='"host"'
+$(1)/firmware/%.o: INCLUDES = $$(call includes_hv,fake)
+$(1)/arch/fake/%.o: INCLUDES = $$(call includes_arch,fake)
+$(1)/arch/x86_64/%.o: INCLUDES = $$(call includes_arch,x86_64)
+$(1)/tests/%.o: INCLUDES = $$(INCLUDES_TESTS)
+$(1)/tools/%.o: INCLUDES = $$(INCLUDES_TESTS)
+
+$(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c
+	@echo "  HOSTCC    $$@"
+	@mkdir -p $$(@D)
+	@$(2) $(3) $$(INCLUDES) -MMD -MP -c $$< -o $$@
+
+$(1)/deps/ini.o: $$(INIH_DIR)/ini.c Makefile
+	@mkdir -p $$(@D)
+	@$(2) $(3) $$(INIH_FLAGS) -w -c $$< -o $$@
+
+$(1)/libanew.a: $$(call host_objects,$(1))
+	@rm -f $$@
+	@$(AR) rcsD $$@ $$^
+endef
+$(eval $(call host_rules,$(B)/host,$(HOSTCC),$(HOST_CFLAGS)))
+$(eval $(call host_rules,$(B)/fuzz,$(FUZZCC),$(FUZZ_CFLAGS)))
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/host/%,$(UNIT_SOURCES))
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SOURCES))
+
+$(UNIT_TESTS): $(B)/host/%: $(B)/host/tests/unit/%.o $(B)/host/libanew.a
+	@echo "  HOSTLD    $@"
+	@$(HOSTCC) $(HOST_CFLAGS) $^ -lcmocka -lZydis -o $@
+
+$(FUZZ_TARGETS): $(B)/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libanew.a
+	@echo "  FUZZLD    $@"
+	@$(FUZZCC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ -lZydis -o $@
+
+# Runs all, or with TEST=NAME the one of that name; an executable that ends early is a failure.
+TEST ?=
+UNIT_RUN = $(if $(TEST),$(filter %/test_$(patsubst test_%,%,$(TEST)),$(UNIT_TESTS)),$(UNIT_TESTS))
+
+.PHONY: test-unit
+test-unit: $(UNIT_RUN)
+	@passed=0; failed=0; skipped=0; \
+	for t in $(UNIT_RUN); do \
+		log=$$t.tap; rc=0; \
+		CMOCKA_MESSAGE_OUTPUT=TAP $$t > $$log 2>&1 || rc=$$?; \
+		read -r p f s < <(awk '/^(not )?ok .*# SKIP/ {s++; next} /^ok / {p++} \
+			/^not ok / {f++} /^1\.\.[0-9]+/ {n += substr($$0, 4)} \
+			END {if (p + f + s < n) f += n - p - f - s; print p + 0, f + 0, s + 0}' $$log); \
+		if [ $$((p + f + s)) = 0 ] || { [ $$rc != 0 ] && [ $$f = 0 ]; }; then f=$$((f + 1)); fi; \
+		if [ $$f != 0 ]; then echo "FAILED $$t (exit status $$rc)"; cat $$log; fi; \
+		echo "  $$(basename $$t): $$p passed, $$f failed, $$s skipped"; \
+		passed=$$((passed + p)); failed=$$((failed + f)); skipped=$$((skipped + s)); \
+	done; \
+	echo "$$passed passed, $$failed failed, $$skipped skipped"; \
+	if [ $$((passed + failed)) = 0 ]; then echo "no tests matched" >&2; exit 1; fi; \
+	[ $$failed = 0 ]
+
+FUZZ_TIME ?= 5
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS)
+	@$(if $(FUZZ_TARGETS),,echo "no fuzz targets" >&2; exit 1;) \
+	for t in $(FUZZ_TARGETS); do \
+		name=$$(basename $$t); corpus=$(B)/fuzz/corpus/$$name; mkdir -p $$corpus; \
+		seeds=tests/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+		echo "  FUZZ      $$name, $(FUZZ_TIME) s"; \
+		$$t -max_total_time=$(FUZZ_TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+			-artifact_prefix=$(B)/fuzz/$$name- $$corpus $$seeds > $$t.log 2>&1 || \
+			{ tail -n 60 $$t.log; exit 1; }; \
+		grep number_of_executed_units $$t.log; \
+	done; \
+	echo "$(words $(FUZZ_TARGETS)) fuzz targets passed"
+
+$(B)/host/check_conf: $(B)/host/tools/check_conf.o $(B)/host/libanew.a
+	@$(HOSTCC) $(HOST_CFLAGS) $^ -o $@
+
+CONF ?= anew.conf
+
+.PHONY: check-conf
+check-conf: $(B)/host/check_conf
+	@$< '$(CONF)'
+
+# ---- checks of the source ----
+
+HEADERS := $(call find,hv devices firmware arch tests/unit,*.h)
+# gnu11 and warnings as in the product; what a header may see is what its directory may see.
+header_includes = $(strip $(if $(filter devices/%,$(1)),$(call includes_devices,$(ARCH)), \
+	$(if $(filter hv/include/%,$(1)),-Ihv/include, \
+	$(if $(filter firmware/host/%,$(1)),$(call includes_firmware_host,$(ARCH)), \
+	$(if $(filter arch/fake/%,$(1)),$(call includes_arch,fake), \
+	$(if $(filter arch/%,$(1)),$(call includes_arch,$(word 2,$(subst /, ,$(1)))), \
+	$(call includes_hv,$(ARCH))))))))
+HEADER_CHECKS := $(patsubst %,check-header/%,$(filter-out tests/%,$(HEADERS)))
+TEST_HEADER_CHECKS := $(patsubst %,check-header/%,$(filter tests/%,$(HEADERS)))
+
+.PHONY: check-headers $(HEADER_CHECKS) $(TEST_HEADER_CHECKS)
+check-headers: $(HEADER_CHECKS) $(TEST_HEADER_CHECKS)
+	@echo "$(words $^) headers compile alone"
+$(HEADER_CHECKS): check-header/%: $(NEWLIB_STAMP) $(INIH_DIR)/ini.c $(AML_HEADERS)
+	@$(CC) $(CFLAGS) $(call header_includes,$*) -fsyntax-only -include $* -x c /dev/null
+$(TEST_HEADER_CHECKS): check-header/%: $(INIH_DIR)/ini.c
+	@$(HOSTCC) $(HOST_CFLAGS) $(INCLUDES_TESTS) -fsyntax-only -include $* -x c /dev/null
+
+FORMAT_SOURCES := $(call find,hv devices firmware arch tests tools,*.[ch])
+
+.PHONY: check-format format
+check-format:
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMAT_SOURCES)
+	@echo "$(words $(FORMAT_SOURCES)) files are formatted"
+format:
+	@$(CLANG_FORMAT) -i $(FORMAT_SOURCES)
+
+# ---- the two commands of the README ----
+
+GUEST := $(B)/guest/$(ARCH)
+
+# Debian's kernels, and a busybox with a shell in it.
+$(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 &:
+	@qemu-runner/fetch
+$(GUEST)/initrd: $(wildcard tests/demo/*)
+	@tests/demo/mkinitramfs $@
+
+.PHONY: guests run test
+guests: $(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 $(GUEST)/initrd
+
+# The packages first: nothing else can be made without them.
+run: deps
+	@$(MAKE) --no-print-directory build guests
+	@qemu-runner/story
+
+test: deps
+	@$(MAKE) --no-print-directory build guests payloads
+	@tests/all
+
+# ---- housekeeping ----
+
+.PHONY: clean distclean help
+# What takes long to make or to fetch stays; distclean takes it as well.
+clean:
+	rm -rf $(B)/x86_64 $(B)/arm64 $(B)/host $(B)/fuzz $(GEN) $(B)/build-id
+distclean:
+	rm -rf $(B)
+
+help:
+	@echo "make run             the whole story: boot, snapshot, restore twice, compare"
+	@echo "make test            every test; ends with N passed, N failed, N skipped"
+	@echo "make deps            install the Debian packages that building and testing needs"
+	@echo "make build           $(IMAGE) (the default)"
+	@echo "make test-unit       unit tests on this machine; TEST=NAME for one"
+	@echo "make fuzz            every fuzz target, FUZZ_TIME=$(FUZZ_TIME) seconds each"
+	@echo "make check-conf      check CONF=anew.conf as the hypervisor reads it"
+	@echo "make check-headers   every header compiles alone"
+	@echo "make check-format    every file is as clang-format wants it; make format makes it so"
+	@echo "make clean           remove what was built; distclean: also libraries and downloads"
+
+-include $(call find,$(B)/x86_64 $(B)/host $(B)/fuzz,*.d)

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include <internal/arch.h>
+#include <internal/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fake_machine fake_machine = {.counter_hz = NS_PER_SEC};
+
+#define PRESENT BIT(0)
+#define WRITE   BIT(1)
+#define TABLE   BIT(7)
+#define SHARED  BIT(58)
+#define ADDRESS (((u64)1 << 52) - PAGE_SIZE)
+
+const struct stage2_format fake_format_walkable = {
+	.address_mask = ADDRESS,
+	.page_bits = PRESENT | WRITE,
+	.block_bits = PRESENT | WRITE | TABLE,
+	.table_bits = PRESENT | WRITE,
+	.table_shared_bits = PRESENT | SHARED,
+	.write_bit = WRITE,
+	.present_bit = PRESENT,
+	.leaf_bit = TABLE,
+	.leaf_value = TABLE,
+	.shared_bit = SHARED,
+	.shared_walkable = true,
+};
+
+/* The leaf bit has the other sense, and tables know no write bit. */
+const struct stage2_format fake_format_hidden = {
+	.address_mask = ADDRESS,
+	.page_bits = PRESENT | WRITE | TABLE,
+	.block_bits = PRESENT | WRITE,
+	.table_bits = PRESENT | TABLE,
+	.table_shared_bits = TABLE | SHARED,
+	.write_bit = WRITE,
+	.present_bit = PRESENT,
+	.leaf_bit = TABLE,
+	.leaf_value = 0,
+	.shared_bit = SHARED,
+	.shared_walkable = false,
+};
+
+/* Without a hook of its own a test that panics would hang. */
+static void die(const char *text)
+{
+	fputs(text, stderr);
+	abort();
+}
+
+__attribute__((constructor)) static void hook_panic(void)
+{
+	if (!log_panic_hook)
+		log_panic_hook = die;
+}
+
+enum hv_error arch_check(void)
+{
+	return HV_OK;
+}
+
+enum hv_error arch_cpu_on(void)
+{
+	return HV_OK;
+}
+
+void arch_cpu_off(void)
+{
+}
+
+const char *arch_name(void)
+{
+	return "fake";
+}
+
+const char *arch_backend_name(void)
+{
+	return "script";
+}
+
+u64 arch_counter(void)
+{
+	return fake_machine.counter;
+}
+
+u64 arch_counter_hz(void)
+{
+	return fake_machine.counter_hz;
+}
+
+const struct stage2_format *arch_stage2_format(void)
+{
+	return &fake_format_walkable;
+}
+
+u64 arch_device_page(void)
+{
+	return PAGE_SIZE;
+}
+
+void arch_cache_clean(const void *ptr, size_t length)
+{
+	(void)ptr;
+	(void)length;
+}
+
+enum hv_error arch_vm_init(struct vm *vm)
+{
+	enum hv_error err = mem_add(&vm->mem, GPA(0), vm->config.memory, MEM_RAM);
+
+	if (err)
+		return err;
+	return fake_machine.vm_init ? fake_machine.vm_init(vm) : HV_OK;
+}
+
+void arch_vm_fini(struct vm *vm)
+{
+	if (fake_machine.vm_fini)
+		fake_machine.vm_fini(vm);
+}
+
+enum hv_error arch_vm_reset(struct vm *vm)
+{
+	vm->arch.resets++;
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vm->vcpus[i].state = VCPU_RUNNABLE;
+	return fake_machine.vm_reset ? fake_machine.vm_reset(vm) : HV_OK;
+}
+
+enum hv_error arch_vcpu_init(struct vcpu *vcpu)
+{
+	vcpu->arch = (struct vcpu_arch){0};
+	return HV_OK;
+}
+
+void arch_vcpu_fini(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+void arch_vcpu_load(struct vcpu *vcpu)
+{
+	HV_ASSERT(!vcpu->arch.loaded);
+	vcpu->arch.loaded = true;
+}
+
+void arch_vcpu_put(struct vcpu *vcpu)
+{
+	HV_ASSERT(vcpu->arch.loaded);
+	vcpu->arch.loaded = false;
+}
+
+void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+
+	HV_ASSERT(arch->loaded);
+	if (arch->played < arch->script_length)
+		*exit = arch->script[arch->played++];
+	else
+		*exit = (struct hv_exit){.reason = EXIT_HOST_IRQ};
+}
+
+void arch_vcpu_prepare_irq(struct vcpu *vcpu)
+{
+	vcpu->arch.prepares++;
+	vcpu->pending &= ~PENDING_IRQ;
+}
+
+bool arch_vcpu_has_irq(const struct vcpu *vcpu)
+{
+	return vcpu->arch.has_irq;
+}
+
+void arch_vcpu_flush(struct vcpu *vcpu)
+{
+	vcpu->arch.flushes++;
+}
+
+enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	(void)vcpu;
+	(void)exit;
+	return VERDICT_SKIP;
+}
+
+/* The script has the access in it already. */
+enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	(void)vcpu;
+	exit->address = exit->gpa.v;
+	return VERDICT_RESUME;
+}
+
+void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	vcpu->arch.completes++;
+	vcpu->arch.completed_value = exit->access.value;
+}
+
+void arch_vcpu_skip(struct vcpu *vcpu)
+{
+	vcpu->arch.skips++;
+}
+
+void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	(void)exit;
+	vcpu->arch.faults++;
+}
+
+size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)
+{
+	int n = snprintf(buf, length, "played %u of %u\n", vcpu->arch.played,
+			 vcpu->arch.script_length);
+
+	if (n < 0)
+		return 0;
+	return (size_t)min_u64((u64)n, length ? length - 1 : 0);
+}

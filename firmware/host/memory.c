@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages from the firmware. Each piece is on a list, so that all of them go back at the end. */
+#include "uefi.h"
+
+#include <hv/log.h>
+#include <internal/host.h>
+
+#include <string.h>
+
+#define BLOCK_SIZE  MIB(2)
+#define BLOCK_PAGES (BLOCK_SIZE / PAGE_SIZE)
+
+/* Descriptors that the memory map may grow by, through the allocation made to hold it. */
+#define MAP_SLACK 8
+
+struct piece {
+	struct piece *next;
+	EFI_PHYSICAL_ADDRESS base;
+	UINTN pages;
+};
+
+static struct piece *pieces;
+
+/* Notes that @pages at @base are ours; gives them back to the firmware if that is impossible. */
+static enum hv_error piece_add(EFI_PHYSICAL_ADDRESS base, UINTN pages)
+{
+	void *memory = NULL;
+	struct piece *piece;
+
+	if (EFI_ERROR(uefi_bs->AllocatePool(EfiLoaderData, sizeof(*piece), &memory))) {
+		uefi_bs->FreePages(base, pages);
+		return HV_ENO_MEMORY;
+	}
+	piece = memory;
+	*piece = (struct piece){.next = pieces, .base = base, .pages = pages};
+	pieces = piece;
+	return HV_OK;
+}
+
+static void piece_remove(struct piece **link)
+{
+	struct piece *piece = *link;
+
+	*link = piece->next;
+	uefi_bs->FreePages(piece->base, piece->pages);
+	uefi_bs->FreePool(piece);
+}
+
+void memory_fini(void)
+{
+	while (pieces)
+		piece_remove(&pieces);
+}
+
+void *memory_take(size_t pages)
+{
+	EFI_PHYSICAL_ADDRESS base = 0;
+
+	if (!pages ||
+	    EFI_ERROR(uefi_bs->AllocatePages(AllocateAnyPages, EfiLoaderData, pages, &base)))
+		return NULL;
+	if (piece_add(base, pages) != HV_OK)
+		return NULL;
+	return memset((void *)base, 0, pages * PAGE_SIZE);
+}
+
+enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
+{
+	EFI_PHYSICAL_ADDRESS start = 0, aligned;
+	UINTN wanted = blocks * BLOCK_PAGES, before, after;
+	enum hv_error err;
+
+	UEFI_CHECK_CONTEXT();
+	if (!blocks)
+		return HV_EINVALID;
+	/* The firmware aligns to pages only: take one block more, less a page, give back the ends.
+	 */
+	if (EFI_ERROR(uefi_bs->AllocatePages(AllocateAnyPages, EfiLoaderData,
+					     wanted + BLOCK_PAGES - 1, &start)))
+		return HV_ENO_MEMORY;
+	aligned = ALIGN_UP(start, BLOCK_SIZE);
+	before = (aligned - start) / PAGE_SIZE;
+	after = BLOCK_PAGES - 1 - before;
+	if (before)
+		uefi_bs->FreePages(start, before);
+	if (after)
+		uefi_bs->FreePages(aligned + wanted * PAGE_SIZE, after);
+	err = piece_add(aligned, wanted);
+	if (err == HV_OK)
+		*base = HPA(aligned);
+	return err;
+}
+
+void *host_alloc_pages(u32 pages)
+{
+	UEFI_CHECK_CONTEXT();
+	return memory_take(pages);
+}
+
+void host_free_pages(void *ptr, u32 pages)
+{
+	UEFI_CHECK_CONTEXT();
+	if (!ptr)
+		return;
+	for (struct piece **link = &pieces; *link; link = &(*link)->next) {
+		if ((*link)->base != (EFI_PHYSICAL_ADDRESS)ptr)
+			continue;
+		HV_ASSERT((*link)->pages == pages);
+		piece_remove(link);
+		return;
+	}
+	panic("host_free_pages: %p was not allocated", ptr);
+}
+
+u64 host_memory_free(void)
+{
+	UINTN size = 0, key, descriptor_size = 0;
+	UINT32 version;
+	void *map = NULL;
+	u64 pages = 0;
+
+	UEFI_CHECK_CONTEXT();
+	if (uefi_bs->GetMemoryMap(&size, NULL, &key, &descriptor_size, &version) !=
+	    EFI_BUFFER_TOO_SMALL)
+		return 0;
+	size += MAP_SLACK * descriptor_size;
+	if (EFI_ERROR(uefi_bs->AllocatePool(EfiLoaderData, size, &map)))
+		return 0;
+	if (!EFI_ERROR(uefi_bs->GetMemoryMap(&size, map, &key, &descriptor_size, &version))) {
+		for (UINTN at = 0; at + descriptor_size <= size; at += descriptor_size) {
+			const EFI_MEMORY_DESCRIPTOR *entry = (void *)((u8 *)map + at);
+
+			if (entry->Type == EfiConventionalMemory)
+				pages += entry->NumberOfPages;
+		}
+	}
+	uefi_bs->FreePool(map);
+	return pages * PAGE_SIZE;
+}

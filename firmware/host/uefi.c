@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the firmware starts anew, and where it gets everything back. */
+#include "uefi.h"
+
+#include <hv/log.h>
+#include <internal/host.h>
+
+#include <stdio.h>
+
+/* What the boot manager sets before it starts an image: UEFI 2.10, section 3.1.2. */
+#define WATCHDOG_SECONDS 300
+
+EFI_HANDLE uefi_image;
+EFI_SYSTEM_TABLE *uefi_st;
+EFI_BOOT_SERVICES *uefi_bs;
+bool host_context_firmware = true;
+
+void *uefi_protocol(EFI_HANDLE handle, const EFI_GUID *guid)
+{
+	EFI_GUID copy = *guid;
+	void *interface = NULL;
+
+	if (EFI_ERROR(uefi_bs->HandleProtocol(handle, &copy, &interface)))
+		return NULL;
+	return interface;
+}
+
+void *uefi_locate(const EFI_GUID *guid)
+{
+	EFI_GUID copy = *guid;
+	void *interface = NULL;
+
+	if (EFI_ERROR(uefi_bs->LocateProtocol(&copy, NULL, &interface)))
+		return NULL;
+	return interface;
+}
+
+size_t uefi_handles(const EFI_GUID *guid, EFI_HANDLE **handles)
+{
+	EFI_GUID copy = *guid;
+	UINTN count = 0;
+
+	*handles = NULL;
+	if (EFI_ERROR(uefi_bs->LocateHandleBuffer(ByProtocol, &copy, NULL, &count, handles)))
+		return 0;
+	return count;
+}
+
+void uefi_check_context(const char *function)
+{
+	if (host_context_firmware)
+		return;
+	/* The message itself has to get out, through this same check. */
+	host_context_firmware = true;
+	panic("%s() called outside firmware context", function);
+}
+
+const char *host_name(void)
+{
+	static char name[96];
+	char vendor[64];
+	size_t i = 0;
+
+	UEFI_CHECK_CONTEXT();
+	if (uefi_st->FirmwareVendor) {
+		for (; i < sizeof(vendor) - 1 && uefi_st->FirmwareVendor[i]; i++) {
+			CHAR16 c = uefi_st->FirmwareVendor[i];
+
+			vendor[i] = c >= ' ' && c < 0x7f ? (char)c : '?';
+		}
+	}
+	vendor[i] = '\0';
+	snprintf(name, sizeof(name), "%s %x.%04x, UEFI %u.%u", i ? vendor : "unknown firmware",
+		 uefi_st->FirmwareRevision >> 16, uefi_st->FirmwareRevision & 0xffff,
+		 uefi_st->Hdr.Revision >> 16, (uefi_st->Hdr.Revision & 0xffff) / 10);
+	return name;
+}
+
+EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
+{
+	EFI_STATUS status = EFI_OUT_OF_RESOURCES;
+
+	uefi_image = image;
+	uefi_st = system_table;
+	uefi_bs = system_table->BootServices;
+	uefi_bs->SetWatchdogTimer(0, 0, 0, NULL);
+
+	if (libc_init() == HV_OK) {
+		console_init();
+		files_init();
+		time_init();
+		status = anew_main() == 0 ? EFI_SUCCESS : EFI_ABORTED;
+		time_fini();
+		files_fini();
+		console_fini();
+	}
+	memory_fini();
+	uefi_bs->SetWatchdogTimer(WATCHDOG_SECONDS, 0, 0, NULL);
+	/*
+	 * Not just a return: the start-up code doesn't keep RDI and RSI, which the firmware's
+	 * calling convention wants kept. Exit() restores all that StartImage() had.
+	 */
+	uefi_bs->Exit(image, status, 0, NULL);
+	return status;
+}

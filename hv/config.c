@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include <ini.h>
+#include <hv/log.h>
+#include <internal/config.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(INI_HANDLER_LINENO, "inih is built in another way than config.c uses it");
+
+/* inih takes a longer line for two. */
+#define LINE_BYTES ((size_t)INI_MAX_LINE - 2)
+
+#define MEMORY_DEFAULT MIB(256)
+#define MEMORY_MIN     MIB(4)
+#define MEMORY_MAX     GIB(1024)
+
+/*
+ * A key that follows each section, so that its name is handed over: not every build of inih calls
+ * the handler for a section alone.
+ */
+#define SECTION_KEY "\n.="
+
+/* How much of a wrong word a message repeats. */
+#define WORD "%.60s"
+
+enum section {
+	SECTION_NONE, /* before the first */
+	SECTION_ANEW,
+	SECTION_VM,
+	SECTION_WRONG, /* said already; its keys are passed over */
+};
+
+struct parser {
+	struct config *config;
+	const char *file;
+	u32 line;
+	bool failed;
+	bool in_header;              /* the line in hand is a [section] */
+	char header[LINE_BYTES + 1]; /* what it names */
+	enum section section;
+	struct vm_config vm; /* the section that is being read */
+	bool vm_wrong;
+	u32 seen; /* its keys so far, by their place in vm_keys */
+};
+
+struct vm_key {
+	const char *name;
+	void (*set)(struct parser *p, const char *value);
+};
+
+#define mistake(p, ...)                                                                            \
+	do {                                                                                       \
+		(p)->failed = true;                                                                \
+		(p)->vm_wrong = true;                                                              \
+		log_error(__VA_ARGS__);                                                            \
+	} while (0)
+
+const char config_name_rule[] =
+	"a name is a letter or digit and then letters, digits, '.', '_' or '-', 31 in all at most";
+
+static bool is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool config_name_ok(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!length || length >= CONFIG_NAME_MAX || !is_alnum(name[0]))
+		return false;
+	for (; *name; name++)
+		if (!is_alnum(*name) && !strchr("._-", *name))
+			return false;
+	return true;
+}
+
+/* ---- the keys of [vm NAME] ---- */
+
+static bool parse_number(const char *text, u64 *value, const char **end)
+{
+	const char *at = text;
+	u64 n = 0;
+
+	/* Nine digits can't overflow, and nobody has a petabyte. */
+	while (*at >= '0' && *at <= '9' && at - text < 10)
+		n = n * 10 + (u64)(*at++ - '0');
+	*value = n;
+	*end = at;
+	return at != text && at - text < 10;
+}
+
+static void set_memory(struct parser *p, const char *value)
+{
+	const char *end;
+	u64 n;
+	bool ok = parse_number(value, &n, &end);
+
+	if (ok && (!*end || !strcmp(end, "M") || !strcmp(end, "m")))
+		n = MIB(n);
+	else if (ok && (!strcmp(end, "G") || !strcmp(end, "g")))
+		n = GIB(n);
+	else
+		ok = false;
+	if (!ok)
+		mistake(p, "%s:%u: memory is not a size (" WORD "); write MiB or GiB: 512M, 1G",
+			p->file, p->line, value);
+	else if (n < MEMORY_MIN || n > MEMORY_MAX)
+		mistake(p, "%s:%u: memory is out of range (" WORD "); from 4M to 1024G", p->file,
+			p->line, value);
+	else
+		p->vm.memory = n;
+}
+
+static void set_vcpus(struct parser *p, const char *value)
+{
+	const char *end;
+	u64 n;
+
+	if (!parse_number(value, &n, &end) || *end || n != 1)
+		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); so far a VM has 1", p->file,
+			p->line, value);
+	else
+		p->vm.vcpus = (u32)n;
+}
+
+static void set_text(struct parser *p, const char *key, char *to, size_t room, const char *value)
+{
+	size_t length = strlen(value);
+
+	if (length >= room)
+		mistake(p, "%s:%u: %s is too long (" WORD "...); at most %u bytes", p->file,
+			p->line, key, value, (unsigned)room - 1);
+	else
+		memcpy(to, value, length + 1);
+}
+
+static void set_kernel(struct parser *p, const char *value)
+{
+	if (!*value)
+		mistake(p, "%s:%u: kernel is empty; write the path of a file beside anew", p->file,
+			p->line);
+	set_text(p, "kernel", p->vm.kernel, sizeof(p->vm.kernel), value);
+}
+
+static void set_initrd(struct parser *p, const char *value)
+{
+	set_text(p, "initrd", p->vm.initrd, sizeof(p->vm.initrd), value);
+}
+
+static void set_cmdline(struct parser *p, const char *value)
+{
+	set_text(p, "cmdline", p->vm.cmdline, sizeof(p->vm.cmdline), value);
+}
+
+static void set_testdev(struct parser *p, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		mistake(p, "%s:%u: testdev is wrong (" WORD "); on, off", p->file, p->line, value);
+	else
+		p->vm.testdev = !strcmp(value, "on");
+}
+
+static const struct vm_key vm_keys[] = {
+	{"memory", set_memory}, {"vcpus", set_vcpus},     {"kernel", set_kernel},
+	{"initrd", set_initrd}, {"cmdline", set_cmdline}, {"testdev", set_testdev},
+};
+
+static void vm_key(struct parser *p, const char *name, const char *value)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(vm_keys); i++) {
+		if (strcmp(name, vm_keys[i].name))
+			continue;
+		if (p->seen & BIT(i))
+			mistake(p, "%s:%u: a second one in this section (" WORD "); leave one out",
+				p->file, p->line, name);
+		else
+			vm_keys[i].set(p, value);
+		p->seen |= (u32)BIT(i);
+		return;
+	}
+	mistake(p,
+		"%s:%u: not a key of [vm] (" WORD
+		"); memory, vcpus, kernel, initrd, cmdline, testdev",
+		p->file, p->line, name);
+}
+
+/* ---- sections ---- */
+
+static void vm_end(struct parser *p)
+{
+	if (p->section != SECTION_VM)
+		return;
+	if (!p->vm_wrong && !p->vm.kernel[0])
+		mistake(p, "%s:%u: [vm %s] has no kernel; add a line: kernel = FILE", p->file,
+			p->vm.line, p->vm.name);
+	if (!p->vm_wrong)
+		p->config->vms[p->config->vm_count++] = p->vm;
+}
+
+static void vm_begin(struct parser *p, const char *name)
+{
+	p->section = SECTION_VM;
+	p->vm_wrong = false;
+	p->seen = 0;
+	memset(&p->vm, 0, sizeof(p->vm));
+	p->vm.memory = MEMORY_DEFAULT;
+	p->vm.vcpus = 1;
+	p->vm.line = p->line;
+	if (!config_name_ok(name)) {
+		mistake(p, "%s:%u: not a name for a VM (" WORD "); %s", p->file, p->line, name,
+			config_name_rule);
+		return;
+	}
+	memcpy(p->vm.name, name, strlen(name) + 1);
+	for (u32 i = 0; i < p->config->vm_count; i++) {
+		const struct vm_config *other = &p->config->vms[i];
+
+		if (!strcmp(other->name, name))
+			mistake(p,
+				"%s:%u: a second VM of this name (%s); the first is in line %u, "
+				"choose another name",
+				p->file, p->line, name, other->line);
+	}
+	if (p->config->vm_count == CONFIG_VM_MAX)
+		mistake(p, "%s:%u: one VM too many (%s); there can be %u", p->file, p->line, name,
+			CONFIG_VM_MAX);
+}
+
+static void section_begin(struct parser *p, const char *section)
+{
+	vm_end(p);
+	if (!strcmp(section, "anew")) {
+		p->section = SECTION_ANEW;
+	} else if (!strncmp(section, "vm", 2) && strchr(" \t", section[2])) {
+		section += 2;
+		section += strspn(section, " \t");
+		vm_begin(p, section);
+	} else {
+		p->section = SECTION_WRONG;
+		mistake(p, "%s:%u: not a section (" WORD "); [vm NAME], [anew]", p->file, p->line,
+			section);
+	}
+}
+
+static void anew_key(struct parser *p, const char *name, const char *value)
+{
+	if (strcmp(name, "events"))
+		mistake(p, "%s:%u: not a key of [anew] (" WORD "); events", p->file, p->line, name);
+	else if (strcmp(value, "console") && strcmp(value, "off"))
+		mistake(p, "%s:%u: events is wrong (" WORD "); console, off", p->file, p->line,
+			value);
+	else
+		p->config->events = !strcmp(value, "console");
+}
+
+/* inih's own section and line are those of one line only: config_parse() gives it line by line. */
+static int handle(void *user, const char *section, const char *name, const char *value, int lineno)
+{
+	struct parser *p = user;
+
+	(void)lineno;
+	if (p->in_header) {
+		strcpy(p->header, section);
+		return 1;
+	}
+	switch (p->section) {
+	case SECTION_NONE:
+		mistake(p, "%s:%u: before any section (" WORD "); begin with [vm NAME] or [anew]",
+			p->file, p->line, name);
+		break;
+	case SECTION_ANEW:
+		anew_key(p, name, value);
+		break;
+	case SECTION_VM:
+		vm_key(p, name, value);
+		break;
+	case SECTION_WRONG:
+		break;
+	}
+	return 1;
+}
+
+/* ---- lines ---- */
+
+static void parse_line(struct parser *p, const char *text, size_t length)
+{
+	char line[LINE_BYTES + sizeof(SECTION_KEY)];
+
+	if (length && text[length - 1] == '\r')
+		length--;
+	/* inih, to which each line is the first, would do so behind our back. */
+	while (length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+		text += 3;
+		length -= 3;
+	}
+	if (length > LINE_BYTES) {
+		mistake(p, "%s:%u: the line is too long (%.20s...); at most %u bytes", p->file,
+			p->line, text, (unsigned)LINE_BYTES);
+		return;
+	}
+	for (size_t i = 0; i < length; i++) {
+		if (((u8)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f) {
+			mistake(p, "%s:%u: not text (byte 0x%02x at %u); save the file as UTF-8",
+				p->file, p->line, (u8)text[i], (unsigned)i + 1);
+			return;
+		}
+	}
+	memcpy(line, text, length);
+	line[length] = 0;
+	p->in_header = line[strspn(line, " \t")] == '[';
+	if (p->in_header)
+		strcpy(line + length, SECTION_KEY);
+	/*
+	 * One line at a time: each wrong line is said, not the first alone, and an indented key
+	 * is no continuation of the line before.
+	 */
+	if (!ini_parse_string(line, handle, p)) {
+		if (p->in_header)
+			section_begin(p, p->header);
+		return;
+	}
+	/* What follows a broken header does not belong to the section before. */
+	if (p->in_header) {
+		vm_end(p);
+		p->section = SECTION_WRONG;
+	}
+	line[length] = 0;
+	mistake(p, "%s:%u: neither a section nor a key (" WORD "); [vm NAME], KEY = VALUE", p->file,
+		p->line, line);
+}
+
+enum hv_error config_parse(struct config *config, const char *file, const char *text, size_t length)
+{
+	struct parser *p;
+	size_t at = 0;
+	bool failed;
+
+	memset(config, 0, sizeof(*config));
+	if (length > CONFIG_TEXT_MAX) {
+		log_error("%s: too big (%llu KiB); at most %llu KiB are read", file,
+			  (unsigned long long)length >> 10,
+			  (unsigned long long)CONFIG_TEXT_MAX >> 10);
+		return HV_EINVALID;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		log_error("%s: no memory to read it", file);
+		return HV_ENO_MEMORY;
+	}
+	p->config = config;
+	p->file = file;
+	while (at < length) {
+		const char *start = text + at;
+		const char *end = memchr(start, '\n', length - at);
+		size_t line = end ? (size_t)(end - start) : length - at;
+
+		p->line++;
+		parse_line(p, start, line);
+		at += line + 1;
+	}
+	vm_end(p);
+	failed = p->failed;
+	free(p);
+	return failed ? HV_EINVALID : HV_OK;
+}
+
+void config_default(struct config *config)
+{
+	struct vm_config *vm = &config->vms[0];
+
+	memset(config, 0, sizeof(*config));
+	config->vm_count = 1;
+	vm->memory = MEMORY_DEFAULT;
+	vm->vcpus = 1;
+	strcpy(vm->name, "demo");
+	strcpy(vm->kernel, "demo.kernel");
+	strcpy(vm->initrd, "demo.initrd");
+	/* Linux passes over the console that its machine does not have. */
+	strcpy(vm->cmdline, "console=ttyAMA0 console=ttyS0");
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include <internal/console.h>
+#include <internal/event.h>
+#include <internal/host.h>
+#include <internal/log.h>
+#include <internal/monitor.h>
+#include <internal/snapshot.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK 256
+
+static struct vm *focus;    /* NULL: the monitor */
+static struct vm *previous; /* the VM that had the focus before the monitor */
+static bool in_line;        /* the last byte shown was no line feed */
+static u64 log_cursor;
+
+/* ---- a guest's side ---- */
+
+static size_t console_chardev_write(void *ctx, const u8 *buf, size_t length)
+{
+	struct vm *vm = ctx;
+	struct console *console = &vm->console;
+
+	for (size_t i = 0; i < length; i++)
+		console->out[console->out_head++ % CONSOLE_OUT] = buf[i];
+	if (console->out_head - console->out_shown > CONSOLE_OUT) {
+		u64 oldest = console->out_head - CONSOLE_OUT;
+
+		console->out_lost += oldest - console->out_shown;
+		console->out_shown = oldest;
+	}
+	return length;
+}
+
+static size_t console_chardev_read(void *ctx, u8 *buf, size_t length)
+{
+	struct vm *vm = ctx;
+	struct console *console = &vm->console;
+	size_t got = 0;
+
+	while (got < length && console->in_tail != console->in_head)
+		buf[got++] = console->in[console->in_tail++ % CONSOLE_IN];
+	return got;
+}
+
+void console_init_vm(struct vm *vm)
+{
+	vm->chardev = (struct chardev){
+		.write = console_chardev_write, .read = console_chardev_read, .ctx = vm};
+}
+
+void console_type(struct vm *vm, const u8 *buf, size_t length)
+{
+	struct console *console = &vm->console;
+
+	while (length-- && console->in_head - console->in_tail < CONSOLE_IN)
+		console->in[console->in_head++ % CONSOLE_IN] = *buf++;
+	if (vm->console_input)
+		vm->console_input(vm->console_input_ctx);
+}
+
+/* ---- output ---- */
+
+static void show(const u8 *buf, size_t length)
+{
+	if (!length)
+		return;
+	in_line = buf[length - 1] != '\n';
+	host_console_write(buf, length);
+}
+
+void console_write_event(const u8 *buf, size_t length)
+{
+	/* Not part of any line: a reader that cuts it out finds the line around it whole. */
+	host_console_write(buf, length);
+}
+
+/* A guest's bytes as they are, but for the mark of events, which it must not forge. */
+static void show_guest(const u8 *buf, size_t length)
+{
+	u8 out[2 * CHUNK];
+	size_t at = 0;
+
+	if (!event_enabled()) {
+		show(buf, length);
+		return;
+	}
+	for (size_t i = 0; i < length; i++) {
+		if (buf[i] == EVENT_MARK) {
+			out[at++] = '^';
+			out[at++] = '^';
+		} else {
+			out[at++] = buf[i];
+		}
+		if (at > sizeof(out) - 2) {
+			show(out, at);
+			at = 0;
+		}
+	}
+	show(out, at);
+}
+
+void console_write_text(const char *text, size_t length)
+{
+	u8 out[CHUNK];
+	size_t at = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		u8 c = (u8)text[i];
+
+		if (at > sizeof(out) - 2) {
+			show(out, at);
+			at = 0;
+		}
+		if (c == '\n')
+			out[at++] = '\r';
+		out[at++] = (c < ' ' && c != '\n' && c != '\t') || c == 0x7f ? '?' : c;
+	}
+	show(out, at);
+}
+
+void console_print(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	console_write_text(text, strlen(text));
+}
+
+void console_erase(void)
+{
+	show((const u8 *)"\b \b", 3);
+}
+
+void console_fresh_line(void)
+{
+	if (in_line)
+		show((const u8 *)"\r\n", 2);
+}
+
+static void drain(struct vm *vm)
+{
+	struct console *console = &vm->console;
+
+	if (console->out_lost) {
+		console_fresh_line();
+		console_print("anew: %llu bytes that %s wrote before are lost\n",
+			      (unsigned long long)console->out_lost, vm->config.name);
+		console->out_lost = 0;
+	}
+	while (console->out_shown != console->out_head) {
+		u64 from = console->out_shown % CONSOLE_OUT;
+		u64 length = min_u64(console->out_head - console->out_shown, CONSOLE_OUT - from);
+
+		show_guest(console->out + from, (size_t)length);
+		console->out_shown += length;
+	}
+}
+
+static void show_log(void)
+{
+	char text[CHUNK + 1];
+	bool any = false, start = true;
+	size_t length;
+
+	while ((length = log_read(&log_cursor, text, CHUNK))) {
+		char *piece = text;
+
+		any = true;
+		text[length] = 0;
+		while (*piece) {
+			size_t rest = strcspn(piece, "\n");
+			bool ends = piece[rest] == '\n';
+
+			if (start)
+				console_fresh_line();
+			console_print("%s%.*s%s", start ? "anew: " : "", (int)rest, piece,
+				      ends ? "\n" : "");
+			piece += rest + ends;
+			start = ends;
+		}
+	}
+	if (any && !focus)
+		monitor_redraw();
+}
+
+/* ---- focus ---- */
+
+struct vm *console_focused(void)
+{
+	return focus;
+}
+
+void console_focus(struct vm *vm)
+{
+	char name[EVENT_STRING_MAX];
+
+	if (focus)
+		drain(focus);
+	console_fresh_line();
+	if (!vm) {
+		if (focus)
+			previous = focus;
+		focus = NULL;
+		event("focus", "\"vm\":null");
+		monitor_prompt();
+		return;
+	}
+	console_print("anew: console of %s, Ctrl-] for the monitor\n", vm->config.name);
+	focus = vm;
+	previous = vm;
+	event("focus", "\"vm\":%s", event_string(name, vm->config.name));
+	drain(vm);
+}
+
+void console_forget_vm(struct vm *vm)
+{
+	if (previous == vm)
+		previous = NULL;
+	if (focus != vm)
+		return;
+	drain(vm);
+	console_fresh_line();
+	focus = NULL;
+	event("focus", "\"vm\":null");
+}
+
+static void toggle(void)
+{
+	struct vm *vm = previous ? previous : vm_first();
+
+	if (focus)
+		console_focus(NULL);
+	else if (vm)
+		console_focus(vm);
+}
+
+/* ---- keys ---- */
+
+static void keys(const u8 *buf, size_t length)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t end = at;
+
+		while (end < length && buf[end] != CONSOLE_ESCAPE && focus)
+			end++;
+		if (end > at)
+			console_type(focus, buf + at, end - at);
+		at = end;
+		if (at == length)
+			break;
+		if (buf[at] == CONSOLE_ESCAPE)
+			toggle();
+		else
+			monitor_key(buf[at]);
+		at++;
+	}
+}
+
+void console_flush(void)
+{
+	if (focus)
+		drain(focus);
+	show_log();
+	event_poll();
+	snapshot_poll();
+}
+
+void console_poll(void)
+{
+	u8 buf[CHUNK];
+
+	keys(buf, host_console_read(buf, sizeof(buf)));
+	console_flush();
+}

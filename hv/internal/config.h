@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* anew.conf: what VMs there are. The same parser is built for the host (make check-conf). */
+#ifndef HV_CONFIG_H
+#define HV_CONFIG_H
+
+#include <hv/error.h>
+#include <hv/types.h>
+
+#define CONFIG_VM_MAX   16
+#define CONFIG_NAME_MAX 32
+#define CONFIG_PATH_MAX 128
+#define CONFIG_CMDLINE_MAX 1024
+#define CONFIG_TEXT_MAX KIB(64) /* size of anew.conf that is still read, bytes */
+
+struct vm_config {
+	char name[CONFIG_NAME_MAX];
+	u64 memory; /* bytes, whole MiB */
+	u32 vcpus;
+	char kernel[CONFIG_PATH_MAX];
+	char initrd[CONFIG_PATH_MAX]; /* empty: none */
+	char cmdline[CONFIG_CMDLINE_MAX];
+	bool testdev; /* the ground-truth device of the payload tests */
+	u32 line;     /* in the file, of the section */
+};
+
+struct config {
+	struct vm_config vms[CONFIG_VM_MAX];
+	u32 vm_count;
+	bool events; /* [anew] events = console: the event stream is on */
+};
+
+/*
+ * Reads @length bytes of @text; @file is its name for messages. Every mistake is one log_error()
+ * line "FILE:LINE: what is wrong (the wrong word); the valid words". A [vm] section with a mistake
+ * is left out, the others are kept. HV_EINVAL if there was any mistake, HV_OK if none.
+ */
+HV_MUST_CHECK enum hv_error config_parse(struct config *config, const char *file, const char *text,
+					 size_t length);
+
+/*
+ * Whether @name can name a VM or a snapshot: a letter or digit, then letters, digits, '.', '_' and
+ * '-', CONFIG_NAME_MAX - 1 bytes at most. config_name_rule says so in words.
+ */
+bool config_name_ok(const char *name);
+extern const char config_name_rule[];
+
+/* Without a config file: one VM `demo` with the kernel and initrd of that name. */
+void config_default(struct config *config);
+
+#endif

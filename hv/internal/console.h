@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One console for the monitor and all guests. It shows one of them, the focus, and gives it what is
+ * typed; what the other guests write waits in their rings. Firmware context only, but for what a
+ * guest's UART calls.
+ */
+#ifndef HV_CONSOLE_H
+#define HV_CONSOLE_H
+
+#include <internal/vm.h>
+
+/* Ctrl-]: between a guest's console and the monitor. */
+#define CONSOLE_ESCAPE ((u8)0x1d)
+
+/* Connects vm->chardev to vm->console. */
+void console_init_vm(struct vm *vm);
+/* @vm is about to end: shows what it wrote last, and the monitor if it had the focus. */
+void console_forget_vm(struct vm *vm);
+
+/* Shows @vm, NULL for the monitor: what it wrote and nobody saw comes first. */
+void console_focus(struct vm *vm);
+struct vm *console_focused(void);
+
+/* Takes what was typed, then shows what waits. Once per slice. */
+void console_poll(void);
+/* Shows what waits: output of the guest in focus, log lines, events. */
+void console_flush(void);
+
+/* Gives @vm @length bytes as if typed; what its ring has no room for is dropped. */
+void console_type(struct vm *vm, const u8 *buf, size_t length);
+
+/* The monitor's text; control characters but line feed and tab are shown as '?'. */
+HV_PRINTF(1, 2) void console_print(const char *format, ...); /* 1,023 bytes at most */
+void console_write_text(const char *text, size_t length);
+/* Takes the last character of the line back. */
+void console_erase(void);
+/* Ends the line that is begun on the console, whoever began it. */
+void console_fresh_line(void);
+/* The bytes of one event, as they are. Called by event.c alone. */
+void console_write_event(const u8 *buf, size_t length);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the firmware that anew stands on supplies. All calls are made on the boot CPU and in
+ * firmware context only (see arch.h: never between arch_vcpu_load() and arch_vcpu_put());
+ * firmware/host implements them with UEFI, tests/unit with a pretend host.
+ */
+#ifndef HV_HOST_H
+#define HV_HOST_H
+
+#include <hv/error.h>
+#include <hv/types.h>
+
+/* The hypervisor; returns when the monitor's exit was used or hardware is missing. 0: all well. */
+int anew_main(void);
+
+/*
+ * Whether firmware may be called now. The architecture clears it on the way to hypervisor context
+ * and sets it on the way back; every host_*() function panics while it is false.
+ */
+extern bool host_context_firmware;
+
+/* ---- console: the serial lines and the screen together ---- */
+
+/* Writes all bytes, to every serial line as they are, to the screen as text. */
+void host_console_write(const u8 *buf, size_t length);
+/* Bytes typed since, from any keyboard or serial line; 0 when there are none. Doesn't wait. */
+size_t host_console_read(u8 *buf, size_t length);
+
+/* ---- files on the volume that anew was started from; paths use '/' ---- */
+
+/* Size of the file in bytes, or HV_ENOT_FOUND, HV_EIO. */
+HV_MUST_CHECK enum hv_error host_file_size(const char *path, u64 *size);
+/* Reads exactly @length bytes from @offset. */
+HV_MUST_CHECK enum hv_error host_file_read(const char *path, u64 offset, void *buf, size_t length);
+
+/* ---- memory ---- */
+
+/*
+ * @blocks contiguous blocks of 2 MiB, 2 MiB aligned, not zeroed; physical = virtual. What was
+ * allocated is given back when anew ends.
+ */
+HV_MUST_CHECK enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base);
+/* Contiguous zeroed 4 KiB pages; NULL when there are none. Given back by host_free_pages(). */
+void *host_alloc_pages(u32 pages);
+void host_free_pages(void *ptr, u32 pages);
+/* Free memory that the firmware reports, in bytes. */
+u64 host_memory_free(void);
+
+/* ---- entropy, time, waiting ---- */
+
+/* @length bytes of entropy, from the processor and the firmware; HV_ENO_ENTROPY without any. */
+HV_MUST_CHECK enum hv_error host_entropy(void *buf, size_t length);
+/* Seconds since 1970 (UTC) as the firmware's clock has it; 0 when it has none. */
+u64 host_wall_clock(void);
+/* Busy-waits. Only for calibration. */
+void host_stall_us(u32 us);
+/* Sleeps until the next interrupt that the firmware handles, at least its tick. */
+void host_idle(void);
+
+/* What the machine and its firmware are called, for banner and log. */
+const char *host_name(void);
+
+#endif

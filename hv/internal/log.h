@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The reader's side of the log: what console and monitor use. */
+#ifndef HV_LOG_INTERNAL_H
+#define HV_LOG_INTERNAL_H
+
+#include <hv/log.h>
+
+#define LOG_RING_BYTES 65536u
+#define LOG_LINE_MAX   512u /* bytes with the line's end; what is longer is cut */
+
+/*
+ * Copies up to @length bytes that were logged since *@cursor to @buf, returns how many and moves
+ * the cursor. A cursor begins as 0. Where lines were overwritten before they were read, it goes on
+ * at the oldest whole line. Safe in any context.
+ */
+size_t log_read(u64 *cursor, char *buf, size_t length);
+
+/* Lines of a level above this one are not kept. LOG_INFO at first. */
+enum log_level log_level_get(void);
+void log_level_set(enum log_level level);
+
+/*
+ * Called once by panic() with the line that it logged, in whatever context it happened; shows it
+ * and stops the machine. May be NULL.
+ */
+extern void (*log_panic_hook)(const char *text);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory as layers. A VM's memory is a private layer of pages over an optional frozen image;
+ * the layers are the second-stage page tables themselves: tables and pages carry reference counts,
+ * and freezing or cloning shares the tree below the root, read-only, in constant time. A write
+ * finds its way down, copies what is shared, and goes on.
+ */
+#ifndef HV_MEM_INTERNAL_H
+#define HV_MEM_INTERNAL_H
+
+#include <hv/error.h>
+#include <hv/mem.h>
+#include <hv/types.h>
+
+/*
+ * How an architecture's second-stage entries look; data only, one walker for all. 4 KiB granule,
+ * 512 entries a table; level 0 is the leaf table, each level above covers 512 times more.
+ */
+struct stage2_format {
+	u64 address_mask; /* of the physical address in an entry */
+	u64 page_bits;    /* of a writable 4 KiB leaf */
+	u64 block_bits;   /* of a writable 2 MiB leaf at level 1 */
+	u64 table_bits;   /* of a pointer to a table whose leaves decide what is writable */
+	u64 table_shared_bits; /* of a pointer to a shared table: everything below is read-only */
+	u64 write_bit;         /* clear: read-only. In leaves */
+	u64 present_bit;
+	u64 leaf_bit;    /* at level 1: this is a 2 MiB leaf, not a table */
+	u64 leaf_value;  /* of leaf_bit that says so */
+	u64 shared_bit;  /* software: the table below is shared (kept also if not present) */
+	bool shared_walkable; /* the hardware walks shared tables (false: reads fault as well) */
+	/* Makes @entries changed table entries visible to the hardware walker. May be NULL. */
+	void (*sync)(const void *entry, size_t bytes);
+};
+
+/* Pages taken from the firmware in blocks of 2 MiB; each 4 KiB page has a reference count. */
+struct pool_extent {
+	u64 base;   /* physical = virtual, 2 MiB aligned */
+	u32 blocks; /* of 2 MiB */
+	u32 *refs;  /* one per 4 KiB page; a 2 MiB block in one piece counts on its first */
+};
+
+#define POOL_EXTENT_MAX 64
+
+struct pool {
+	struct pool_extent extents[POOL_EXTENT_MAX];
+	u32 extent_count;
+	u64 free_pages;   /* 4 KiB pages, in free blocks or single */
+	u64 free_blocks;  /* whole free 2 MiB blocks */
+	u64 total_pages;
+	void *page_list;  /* free single pages, linked through themselves */
+	void *block_list; /* free blocks, linked through themselves */
+};
+
+void pool_init(struct pool *pool);
+
+/*
+ * Gives the pool @blocks contiguous blocks of 2 MiB at @base; @refs is zeroed memory of
+ * blocks * 512 counts, kept until the pool is gone.
+ */
+HV_MUST_CHECK enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, u32 *refs);
+
+/* One page (4 KiB) or block (2 MiB), not zeroed, with one reference; NULL when there is none. */
+void *pool_alloc_page(struct pool *pool);
+void *pool_alloc_block(struct pool *pool);
+/* Adds @count references to the page or block at @ptr. */
+void pool_ref(struct pool *pool, const void *ptr, u32 count);
+/* Drops one reference of a page or block; frees it with the last. */
+void pool_unref(struct pool *pool, void *ptr);
+u32 pool_refs(const struct pool *pool, const void *ptr);
+
+enum mem_kind {
+	MEM_RAM,      /* the guest's to use */
+	MEM_RESERVED, /* memory of a device or of the firmware's tables: reserved in the memory map */
+};
+
+struct mem_slot {
+	u64 base;
+	u64 length; /* bytes, whole pages */
+	enum mem_kind kind;
+};
+
+#define MEM_SLOT_MAX 16
+#define MEM_CACHE    64 /* power of two */
+
+/* One VM's memory. Changes only while none of its virtual CPUs runs, but for mem_fault(). */
+struct mem {
+	const struct stage2_format *format;
+	struct pool *pool;
+	u64 *root;       /* table of level 3 */
+	bool over_image; /* on top of an image: fill in by 4 KiB, not 2 MiB */
+	bool stale;      /* entries were changed or removed: flush before the next entry */
+	u32 slot_count;
+	struct mem_slot slots[MEM_SLOT_MAX];
+	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */
+	u64 table_pages;
+	/* Recent translations, so that reading guest memory needs no walk. Tag: page number + 1. */
+	u64 cache_tag[MEM_CACHE];
+	u8 *cache_page[MEM_CACHE];
+	u8 cache_writable[MEM_CACHE];
+};
+
+/* A frozen layer. */
+struct mem_image {
+	const struct stage2_format *format;
+	struct pool *pool;
+	u64 *root;
+	u32 slot_count;
+	struct mem_slot slots[MEM_SLOT_MAX];
+};
+
+HV_MUST_CHECK enum hv_error mem_init(struct mem *mem, const struct stage2_format *format,
+				     struct pool *pool);
+/* Gives everything back to the pool. */
+void mem_fini(struct mem *mem);
+
+HV_MUST_CHECK enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind);
+
+/* Whether @gpa lies in a slot, that is: is memory, not a device. */
+bool mem_covers(const struct mem *mem, gpa_t gpa);
+
+/*
+ * Makes @gpa accessible after a second-stage fault. HV_OK: enter again (after a flush if
+ * mem->stale). HV_ENOT_FOUND: not memory. HV_ENO_MEMORY: the pool is empty.
+ */
+HV_MUST_CHECK enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write);
+
+/*
+ * The host address of guest page @gpa & ~4095, filled in, and copied if shared and @for_write.
+ * NULL when @gpa is not memory or none is left. Valid until the layer changes.
+ */
+u8 *mem_page(struct mem *mem, gpa_t gpa, bool for_write);
+
+HV_MUST_CHECK enum hv_error mem_read(struct mem *mem, gpa_t from, void *buf, size_t length);
+HV_MUST_CHECK enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t length);
+
+/*
+ * Freezes @mem's layer into @image, in constant time; @mem goes on with an empty private layer on
+ * top of it. The image keeps its pages until mem_image_fini().
+ */
+HV_MUST_CHECK enum hv_error mem_freeze(struct mem *mem, struct mem_image *image);
+void mem_image_fini(struct mem_image *image);
+
+/* Replaces what @mem held (or nothing, after mem_init) by a new empty layer over @image. */
+HV_MUST_CHECK enum hv_error mem_attach(struct mem *mem, const struct mem_image *image);
+
+#endif

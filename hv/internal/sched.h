@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* One scheduler loop per processor, round robin over the virtual CPUs that can run. */
+#ifndef HV_SCHED_H
+#define HV_SCHED_H
+
+#include <internal/vm.h>
+
+/*
+ * Runs the next virtual CPU until a host interrupt, a halt or a stop; sleeps until the next host
+ * interrupt when there is none to run. Firmware context before and after.
+ */
+void sched_run_slice(void);
+
+/* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
+void vcpu_run(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual machine. Members say who protects them: [c] constant after creation, [s] the scheduler
+ * loop in firmware context, [v] whoever runs the VM's virtual CPU.
+ */
+#ifndef HV_VM_H
+#define HV_VM_H
+
+#include <arch/vm.h>
+#include <hv/chardev.h>
+#include <hv/clock.h>
+#include <hv/io.h>
+#include <hv/irq.h>
+#include <hv/log.h>
+#include <hv/mem.h>
+#include <hv/rng.h>
+#include <hv/state.h>
+#include <internal/config.h>
+#include <internal/mem.h>
+#include <internal/vcpu.h>
+
+#define VM_VCPU_MAX   1
+#define VM_RECORD_MAX 32
+#define VM_CAUSE_MAX  160
+
+/* X(name, text) */
+#define VM_STATES(X)                                                                               \
+	X(RUNNING, "running")                                                                      \
+	X(PAUSED, "paused")                                                                        \
+	X(OFF, "off")                                                                              \
+	X(FAILED, "failed")
+
+enum vm_state {
+#define VM_STATE_ENUM(name, text) VM_##name,
+	VM_STATES(VM_STATE_ENUM)
+#undef VM_STATE_ENUM
+};
+
+/* One structure that a snapshot saves. */
+struct vm_record {
+	const struct state_desc *desc;
+	void *obj;
+	u32 instance;
+};
+
+/* What a guest wrote on its console, and what a person typed for it. Rings, never blocking. */
+#define CONSOLE_OUT 65536
+#define CONSOLE_IN  4096
+
+struct console {
+	u8 out[CONSOLE_OUT];
+	u64 out_head;  /* bytes ever written */
+	u64 out_shown; /* bytes ever shown */
+	u64 out_lost;  /* bytes overwritten before they were shown */
+	u8 in[CONSOLE_IN];
+	u64 in_head;
+	u64 in_tail;
+};
+
+/* The guest's own time, the part of it that a snapshot carries. */
+struct vm_time {
+	u64 counter; /* guest counter ticks at the moment of saving */
+	u64 counter_hz;
+};
+
+struct vm {
+	struct vm *next;            /* [s] */
+	struct vm_config config;    /* [c] */
+	enum vm_state state;        /* [v] */
+	bool state_changed;         /* [v] not reported by an event yet */
+	char cause[VM_CAUSE_MAX];   /* [v] why it is off or failed */
+	bool reset_wanted;          /* [v] the guest asked for a reboot */
+	bool mem_wanted;            /* [v] the pool ran dry; filled up in firmware context */
+	struct mem mem;             /* [v] */
+	struct io_bus io;           /* [c] */
+	struct clock clock;         /* [v] */
+	struct vm_time time;        /* [s] only valid while saved or loaded */
+	u64 counter_offset;         /* [s] guest counter = arch_counter() + offset, while running */
+	u64 counter_frozen;         /* [s] guest counter while it does not run */
+	struct rng rng;             /* [c] */
+	struct guest_mem guest_mem; /* [c] */
+	struct resources resources; /* [c] */
+	struct chardev chardev;     /* [c] to console */
+	struct console console;     /* [v] */
+	void (*console_input)(void *ctx); /* [c] tells the UART that there is input */
+	void *console_input_ctx;
+	struct vmgenid *genid;      /* [c] the device; part of arch */
+	struct log_limit log_limit; /* [v] */
+	u64 first_entry_counter;    /* [v] host counter at the first entry since (re)start; 0: none */
+	u32 record_count;           /* [c] */
+	struct vm_record records[VM_RECORD_MAX];
+	u32 vcpu_count;             /* [c] */
+	struct vcpu vcpus[VM_VCPU_MAX];
+	struct vm_arch arch;        /* [v] */
+};
+
+/* ---- making and ending (firmware context) ---- */
+
+/*
+ * Makes a VM from @config and loads its kernel; it starts paused. On failure a log line says why
+ * and nothing is left behind. *@vm is owned by the table of VMs until vm_destroy().
+ */
+HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm **vm);
+void vm_destroy(struct vm *vm);
+struct vm *vm_find(const char *name);
+/* The first of all VMs; the others follow by ->next. */
+struct vm *vm_first(void);
+
+/* Adds a structure to what snapshots save. Panics when the table is full. */
+void vm_record_add(struct vm *vm, const struct state_desc *desc, void *obj, u32 instance);
+
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+HV_MUST_CHECK enum hv_error vm_reset(struct vm *vm);
+
+/* ---- from any context ---- */
+
+/* The VM ends in state `failed`, with the reason in words; others run on. */
+HV_PRINTF(2, 3) void vm_fail(struct vm *vm, const char *format, ...);
+/* The guest asked for power off, or for a reset. */
+void vm_power_off(struct vm *vm);
+void vm_request_reset(struct vm *vm);
+/* A payload test is over; its code is in the cause. */
+void vm_end_test(struct vm *vm, u32 code);
+/* An interrupt for virtual CPU @index may have become deliverable. */
+void vm_kick(struct vm *vm, u32 index);
+/* Guest counter now. */
+u64 vm_counter(const struct vm *vm);
+const char *vm_state_text(enum vm_state state);
+
+#endif

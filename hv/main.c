@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include <internal/arch.h>
+#include <internal/config.h>
+#include <internal/console.h>
+#include <internal/event.h>
+#include <internal/host.h>
+#include <internal/log.h>
+#include <internal/monitor.h>
+#include <internal/sched.h>
+#include <internal/snapshot.h>
+#include <internal/version.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_FILE "anew.conf"
+
+static void banner(void)
+{
+	console_print("\nanew %s (%s, %s) on %s, %llu MiB free\n", anew_build, arch_name(),
+		      arch_backend_name(), host_name(),
+		      (unsigned long long)(host_memory_free() >> 20));
+}
+
+/* The mistakes are said by the parser; what is sound of the file is used. */
+static void read_config(struct config *config)
+{
+	enum hv_error err;
+	char *text;
+	u64 size;
+
+	err = host_file_size(CONFIG_FILE, &size);
+	if (err == HV_ENOT_FOUND) {
+		log_info("no " CONFIG_FILE " beside anew: starting the built-in demo");
+		config_default(config);
+		return;
+	}
+	if (!err && size > CONFIG_TEXT_MAX)
+		err = HV_ETOO_BIG;
+	text = err ? NULL : malloc((size_t)size + 1);
+	if (!err && !text)
+		err = HV_ENO_MEMORY;
+	if (!err)
+		err = host_file_read(CONFIG_FILE, 0, text, (size_t)size);
+	if (err)
+		log_error(CONFIG_FILE " can't be read: %s; no VM is started", hv_error_text(err));
+	else if (config_parse(config, CONFIG_FILE, text, (size_t)size))
+		log_warn(CONFIG_FILE " has mistakes; `make check-conf` finds them before a start");
+	free(text);
+}
+
+static void start_vms(const struct config *config)
+{
+	for (u32 i = 0; i < config->vm_count; i++) {
+		char text[CONFIG_NAME_MAX + 16], quoted[EVENT_STRING_MAX];
+		struct vm *vm;
+
+		/* Which says itself why it failed; the others go on. */
+		if (!vm_create(&config->vms[i], &vm)) {
+			vm_resume(vm);
+			continue;
+		}
+		snprintf(text, sizeof(text), "%s: not started", config->vms[i].name);
+		event("error", "\"text\":%s", event_string(quoted, text));
+	}
+}
+
+static void end_vms(void)
+{
+	while (vm_first())
+		vm_destroy(vm_first());
+	while (snapshot_first())
+		snapshot_delete(snapshot_first());
+}
+
+static void run(void)
+{
+	char backend[EVENT_STRING_MAX], build[EVENT_STRING_MAX];
+	static struct config config;
+
+	read_config(&config);
+	event_enable(config.events);
+	event("start", "\"build\":%s,\"backend\":%s", event_string(build, anew_build),
+	      event_string(backend, arch_backend_name()));
+	start_vms(&config);
+	/* What went wrong so far is read before a guest's output runs over it. */
+	console_flush();
+	console_focus(vm_first());
+	while (!monitor_ended()) {
+		console_poll();
+		sched_run_slice();
+	}
+	end_vms();
+}
+
+/* Whatever the context is: the machine stops right after, so nothing is lost by trying. */
+static void show_panic(const char *text)
+{
+	host_context_firmware = true;
+	host_console_write((const u8 *)text, strlen(text));
+}
+
+int anew_main(void)
+{
+	log_panic_hook = show_panic;
+	banner();
+	if (arch_check() || arch_cpu_on()) {
+		console_flush();
+		console_print("anew can't run on this machine; nothing was changed\n");
+		return 1;
+	}
+	run();
+	arch_cpu_off();
+	console_flush();
+	console_print("anew ends\n");
+	return 0;
+}

@@ -1,0 +1,735 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may write what: a page is writable when its leaf has the write bit and no table on the way
+ * from the root is marked shared. A table that is reached without passing a shared entry has one
+ * reference. Below a shared entry the bits say nothing about who else is there: they are set right
+ * when somebody makes the table his own.
+ */
+#include <hv/log.h>
+#include <internal/mem.h>
+#include <string.h>
+
+#define ENTRIES     512u
+#define TOP_LEVEL   3u
+#define BLOCK_LEVEL 1u /* the level whose leaves are blocks */
+#define BLOCK_PAGES 512u
+#define BLOCK_SIZE  MIB(2)
+#define GPA_END     BIT(48)
+
+/* ---- pool ---- */
+
+/* In place of the second count of a block in one piece, whose first count is for all of it. */
+#define WHOLE UINT32_MAX
+
+struct free_link {
+	struct free_link *next;
+};
+
+void pool_init(struct pool *pool)
+{
+	*pool = (struct pool){0};
+}
+
+static void push(void **list, void *ptr)
+{
+	struct free_link *link = ptr;
+
+	link->next = *list;
+	*list = link;
+}
+
+static void *pop(void **list)
+{
+	struct free_link *link = *list;
+
+	*list = link->next;
+	return link;
+}
+
+static void put_block(struct pool *pool, void *ptr)
+{
+	push(&pool->block_list, ptr);
+	pool->free_blocks++;
+}
+
+enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, u32 *refs)
+{
+	if (!blocks || !base.v || base.v % BLOCK_SIZE)
+		return HV_EINVALID;
+	if (pool->extent_count == POOL_EXTENT_MAX)
+		return HV_ENO_SPACE;
+	pool->extents[pool->extent_count++] =
+		(struct pool_extent){.base = base.v, .blocks = blocks, .refs = refs};
+	/* The lowest is to come out first. */
+	for (u32 i = blocks; i-- > 0;)
+		put_block(pool, (void *)(uintptr_t)(base.v + i * BLOCK_SIZE));
+	pool->free_pages += (u64)blocks * BLOCK_PAGES;
+	pool->total_pages += (u64)blocks * BLOCK_PAGES;
+	return HV_OK;
+}
+
+/* The counts of the 2 MiB unit that @addr is in. */
+static inline u32 *unit_of(const struct pool *pool, u64 addr)
+{
+	static u32 near; /* pages that are used together mostly are of one extent */
+	u32 i = near;
+
+	if (i >= pool->extent_count ||
+	    addr - pool->extents[i].base >= pool->extents[i].blocks * BLOCK_SIZE) {
+		for (i = 0; i < pool->extent_count; i++)
+			if (addr - pool->extents[i].base < pool->extents[i].blocks * BLOCK_SIZE)
+				break;
+		if (i == pool->extent_count)
+			panic("%#llx is not of the pool", (unsigned long long)addr);
+		near = i;
+	}
+	return pool->extents[i].refs + (addr - pool->extents[i].base) / BLOCK_SIZE * BLOCK_PAGES;
+}
+
+/* The count that stands for the page at @addr: its own, or that of the block it is a part of. */
+static inline u32 *count_of(const struct pool *pool, u64 addr)
+{
+	u32 *unit = unit_of(pool, addr);
+
+	return unit[1] == WHOLE ? unit : unit + addr / PAGE_SIZE % BLOCK_PAGES;
+}
+
+static bool all_free(const u32 *unit)
+{
+	for (u32 i = 0; i < BLOCK_PAGES; i++)
+		if (unit[i])
+			return false;
+	return true;
+}
+
+/*
+ * Makes blocks of what has come back page by page. Only when there is no free block: then a unit
+ * whose counts are all 0 is one of free pages.
+ */
+static void merge_pages(struct pool *pool)
+{
+	void *pages = pool->page_list;
+	bool any = false;
+
+	for (u32 i = 0; i < pool->extent_count; i++) {
+		const struct pool_extent *extent = &pool->extents[i];
+
+		for (u32 b = 0; b < extent->blocks; b++) {
+			u32 *unit = extent->refs + (size_t)b * BLOCK_PAGES;
+
+			if (all_free(unit)) {
+				unit[1] = WHOLE;
+				any = true;
+			}
+		}
+	}
+	if (!any)
+		return;
+	pool->page_list = NULL;
+	while (pages) {
+		void *page = pop(&pages);
+		u64 addr = (u64)(uintptr_t)page;
+
+		if (unit_of(pool, addr)[1] != WHOLE)
+			push(&pool->page_list, page);
+		else if (addr % BLOCK_SIZE == 0)
+			put_block(pool, page);
+	}
+	for (struct free_link *block = pool->block_list; block; block = block->next)
+		unit_of(pool, (u64)(uintptr_t)block)[1] = 0;
+}
+
+void *pool_alloc_block(struct pool *pool)
+{
+	void *block;
+	u32 *unit;
+
+	if (!pool->block_list && pool->free_pages >= BLOCK_PAGES)
+		merge_pages(pool);
+	if (!pool->block_list)
+		return NULL;
+	block = pop(&pool->block_list);
+	unit = unit_of(pool, (u64)(uintptr_t)block);
+	unit[0] = 1;
+	unit[1] = WHOLE;
+	pool->free_blocks--;
+	pool->free_pages -= BLOCK_PAGES;
+	return block;
+}
+
+void *pool_alloc_page(struct pool *pool)
+{
+	void *page;
+
+	if (!pool->page_list) {
+		u8 *block;
+
+		if (!pool->block_list)
+			return NULL;
+		block = pop(&pool->block_list);
+		pool->free_blocks--;
+		for (u32 i = BLOCK_PAGES; i-- > 0;)
+			push(&pool->page_list, block + i * PAGE_SIZE);
+	}
+	page = pop(&pool->page_list);
+	*count_of(pool, (u64)(uintptr_t)page) = 1;
+	pool->free_pages--;
+	return page;
+}
+
+void pool_ref(struct pool *pool, const void *ptr, u32 count)
+{
+	*count_of(pool, (u64)(uintptr_t)ptr) += count;
+}
+
+void pool_unref(struct pool *pool, void *ptr)
+{
+	u64 addr = (u64)(uintptr_t)ptr;
+	u32 *unit = unit_of(pool, addr);
+
+	if (unit[1] == WHOLE) {
+		HV_ASSERT(unit[0]);
+		if (--unit[0])
+			return;
+		unit[1] = 0;
+		put_block(pool, (void *)(uintptr_t)ALIGN_DOWN(addr, BLOCK_SIZE));
+		pool->free_pages += BLOCK_PAGES;
+	} else {
+		u32 *count = unit + addr / PAGE_SIZE % BLOCK_PAGES;
+
+		HV_ASSERT(*count);
+		if (--*count)
+			return;
+		push(&pool->page_list, (void *)(uintptr_t)ALIGN_DOWN(addr, PAGE_SIZE));
+		pool->free_pages++;
+	}
+}
+
+u32 pool_refs(const struct pool *pool, const void *ptr)
+{
+	return *count_of(pool, (u64)(uintptr_t)ptr);
+}
+
+/* ---- entries; one that is 0 is not there ---- */
+
+static inline u64 entry_address(const struct stage2_format *format, u64 entry)
+{
+	return entry & format->address_mask;
+}
+
+static inline u64 *entry_table(const struct stage2_format *format, u64 entry)
+{
+	return (u64 *)(uintptr_t)entry_address(format, entry);
+}
+
+static inline bool entry_is_shared_table(const struct stage2_format *format, u64 entry)
+{
+	return entry & format->shared_bit;
+}
+
+static inline bool entry_is_leaf(const struct stage2_format *format, u64 entry, u32 level)
+{
+	return level == 0 ||
+	       (level == BLOCK_LEVEL && !entry_is_shared_table(format, entry) &&
+		(entry & format->leaf_bit) == format->leaf_value);
+}
+
+static inline u64 address_of(const void *ptr)
+{
+	return (u64)(uintptr_t)ptr;
+}
+
+static inline u64 *entry_at(u64 *table, u64 gpa, u32 level)
+{
+	return &table[gpa >> (PAGE_SHIFT + 9 * level) & (ENTRIES - 1)];
+}
+
+static inline void set_entry(const struct stage2_format *format, u64 *entry, u64 value)
+{
+	/* A table is complete before anything points to it. */
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	if (format->sync)
+		format->sync(entry, sizeof(*entry));
+}
+
+static inline void sync_table(const struct stage2_format *format, const u64 *table)
+{
+	if (format->sync)
+		format->sync(table, PAGE_SIZE);
+}
+
+/* Fills @to with the entries of @from as somebody sees them who shares everything below. */
+static void share_entries(const struct stage2_format *format, u64 *to, const u64 *from, u32 level)
+{
+	for (u32 i = 0; i < ENTRIES; i++) {
+		u64 entry = from[i];
+
+		if (entry) {
+			if (entry_is_leaf(format, entry, level))
+				entry &= ~format->write_bit;
+			else
+				entry = entry_address(format, entry) | format->table_shared_bits;
+		}
+		to[i] = entry;
+	}
+	sync_table(format, to);
+}
+
+static void ref_entries(const struct stage2_format *format, struct pool *pool, const u64 *table)
+{
+	for (u32 i = 0; i < ENTRIES; i++)
+		if (table[i])
+			++*count_of(pool, entry_address(format, table[i]));
+}
+
+static void unref_table(const struct stage2_format *format, struct pool *pool, u64 *table,
+			u32 level)
+{
+	if (pool_refs(pool, table) == 1) {
+		for (u32 i = 0; i < ENTRIES; i++) {
+			if (!table[i])
+				continue;
+
+			u64 *child = entry_table(format, table[i]);
+
+			if (entry_is_leaf(format, table[i], level))
+				pool_unref(pool, child);
+			else
+				unref_table(format, pool, child, level - 1);
+		}
+	}
+	pool_unref(pool, table);
+}
+
+/* ---- pages ---- */
+
+static void page_copy(void *to, const void *from)
+{
+	__builtin_memcpy(__builtin_assume_aligned(to, PAGE_SIZE),
+			 __builtin_assume_aligned(from, PAGE_SIZE), PAGE_SIZE);
+}
+
+static void page_zero(void *page)
+{
+	__builtin_memset(__builtin_assume_aligned(page, PAGE_SIZE), 0, PAGE_SIZE);
+}
+
+static void *alloc_zeroed_page(struct pool *pool)
+{
+	void *page = pool_alloc_page(pool);
+
+	if (page)
+		page_zero(page);
+	return page;
+}
+
+static void *alloc_zeroed_block(struct pool *pool)
+{
+	u8 *block = pool_alloc_block(pool);
+
+	if (block)
+		for (u32 i = 0; i < BLOCK_PAGES; i++)
+			page_zero(block + i * PAGE_SIZE);
+	return block;
+}
+
+static void cache_clear(struct mem *mem)
+{
+	memset(mem->cache_tag, 0, sizeof(mem->cache_tag));
+}
+
+static void cache_drop(struct mem *mem, u64 gpa)
+{
+	u64 number = gpa >> PAGE_SHIFT;
+
+	if (mem->cache_tag[number % MEM_CACHE] == number + 1)
+		mem->cache_tag[number % MEM_CACHE] = 0;
+}
+
+/* ---- slots ---- */
+
+static const struct mem_slot *slot_of(const struct mem *mem, u64 gpa)
+{
+	for (u32 i = 0; i < mem->slot_count; i++)
+		if (gpa - mem->slots[i].base < mem->slots[i].length)
+			return &mem->slots[i];
+	return NULL;
+}
+
+bool mem_covers(const struct mem *mem, gpa_t gpa)
+{
+	return slot_of(mem, gpa.v);
+}
+
+enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind)
+{
+	if (!length || base.v % PAGE_SIZE || length % PAGE_SIZE || base.v >= GPA_END ||
+	    length > GPA_END - base.v)
+		return HV_EINVALID;
+	for (u32 i = 0; i < mem->slot_count; i++) {
+		const struct mem_slot *slot = &mem->slots[i];
+
+		if (slot->base < base.v + length && base.v < slot->base + slot->length)
+			return HV_EEXISTS;
+	}
+	if (mem->slot_count == MEM_SLOT_MAX)
+		return HV_ENO_SPACE;
+	mem->slots[mem->slot_count++] =
+		(struct mem_slot){.base = base.v, .length = length, .kind = kind};
+	return HV_OK;
+}
+
+/* ---- layers ---- */
+
+enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, struct pool *pool)
+{
+	u64 *root = alloc_zeroed_page(pool);
+
+	if (!root)
+		return HV_ENO_MEMORY;
+	sync_table(format, root);
+	*mem = (struct mem){.format = format, .pool = pool, .root = root, .table_pages = 1};
+	return HV_OK;
+}
+
+void mem_fini(struct mem *mem)
+{
+	if (mem->root)
+		unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
+	*mem = (struct mem){0};
+}
+
+/* A root through which everything below @from is seen as shared; NULL without memory. */
+static u64 *share_root(const struct stage2_format *format, struct pool *pool, const u64 *from)
+{
+	u64 *root = pool_alloc_page(pool);
+
+	if (root) {
+		share_entries(format, root, from, TOP_LEVEL);
+		ref_entries(format, pool, root);
+	}
+	return root;
+}
+
+static void begin_layer(struct mem *mem, u64 *root)
+{
+	mem->root = root;
+	mem->over_image = true;
+	mem->stale = true;
+	mem->private_pages = 0;
+	mem->table_pages = 1;
+	cache_clear(mem);
+}
+
+enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
+{
+	u64 *root = share_root(mem->format, mem->pool, mem->root);
+
+	if (!root)
+		return HV_ENO_MEMORY;
+	*image = (struct mem_image){.format = mem->format,
+				    .pool = mem->pool,
+				    .root = mem->root,
+				    .slot_count = mem->slot_count};
+	memcpy(image->slots, mem->slots, sizeof(image->slots));
+	begin_layer(mem, root);
+	return HV_OK;
+}
+
+void mem_image_fini(struct mem_image *image)
+{
+	if (image->root)
+		unref_table(image->format, image->pool, image->root, TOP_LEVEL);
+	*image = (struct mem_image){0};
+}
+
+enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
+{
+	u64 *root;
+
+	if (mem->format != image->format || mem->pool != image->pool)
+		return HV_EINVALID;
+	root = share_root(image->format, image->pool, image->root);
+	if (!root)
+		return HV_ENO_MEMORY;
+	unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
+	begin_layer(mem, root);
+	mem->slot_count = image->slot_count;
+	memcpy(mem->slots, image->slots, sizeof(mem->slots));
+	return HV_OK;
+}
+
+/* ---- the way down ---- */
+
+/* The leaf of @gpa as it is, whoever shares it; its page in *@page. 0 when it is not there. */
+static u64 look_up(const struct mem *mem, u64 gpa, u8 **page, bool *writable)
+{
+	const struct stage2_format *format = mem->format;
+	u64 *table = mem->root;
+	u64 entry;
+	bool shared = false;
+	u32 level = TOP_LEVEL;
+
+	for (;;) {
+		entry = *entry_at(table, gpa, level);
+		if (!entry)
+			return 0;
+		if (entry_is_leaf(format, entry, level))
+			break;
+		shared |= entry_is_shared_table(format, entry);
+		table = entry_table(format, entry);
+		level--;
+	}
+	*writable = !shared && (entry & format->write_bit);
+	*page = (u8 *)(uintptr_t)entry_address(format, entry);
+	if (level == BLOCK_LEVEL)
+		*page += ALIGN_DOWN(gpa & (BLOCK_SIZE - 1), PAGE_SIZE);
+	return entry;
+}
+
+/* Makes the shared table of @level that @entry points to this layer's own. */
+static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
+{
+	const struct stage2_format *format = mem->format;
+	u64 *old = entry_table(format, *entry);
+	u64 *table = old;
+
+	if (pool_refs(mem->pool, old) == 1) {
+		/* The others are gone. What is below may still be shared. */
+		share_entries(format, old, old, level);
+	} else {
+		table = pool_alloc_page(mem->pool);
+		if (!table)
+			return HV_ENO_MEMORY;
+		share_entries(format, table, old, level);
+		ref_entries(format, mem->pool, table);
+		pool_unref(mem->pool, old);
+		mem->table_pages++;
+	}
+	/* What the hardware could not walk, it has not cached. */
+	if (*entry & format->present_bit)
+		mem->stale = true;
+	set_entry(format, entry, address_of(table) | format->table_bits);
+	return HV_OK;
+}
+
+/* Replaces the read-only block that @entry maps by a table of its pages. */
+static enum hv_error split_block(struct mem *mem, u64 *entry)
+{
+	const struct stage2_format *format = mem->format;
+	u64 block = entry_address(format, *entry);
+	u64 *table = pool_alloc_page(mem->pool);
+
+	if (!table)
+		return HV_ENO_MEMORY;
+	for (u32 i = 0; i < ENTRIES; i++)
+		table[i] = (block + i * PAGE_SIZE) | (format->page_bits & ~format->write_bit);
+	sync_table(format, table);
+	/* The block's one reference becomes one for each of its pages. */
+	*count_of(mem->pool, block) += BLOCK_PAGES - 1;
+	mem->table_pages++;
+	mem->stale = true;
+	set_entry(format, entry, address_of(table) | format->table_bits);
+	return HV_OK;
+}
+
+/* Maps a new table, or a new block where one fits, at the empty @entry of @level. */
+static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
+{
+	const struct stage2_format *format = mem->format;
+	u64 base = ALIGN_DOWN(gpa, BLOCK_SIZE);
+	void *ptr;
+
+	if (level == BLOCK_LEVEL && !mem->over_image) {
+		const struct mem_slot *slot = slot_of(mem, gpa);
+
+		if (base >= slot->base && slot->base + slot->length - base >= BLOCK_SIZE) {
+			ptr = alloc_zeroed_block(mem->pool);
+			if (ptr) {
+				mem->private_pages += BLOCK_PAGES;
+				set_entry(format, entry, address_of(ptr) | format->block_bits);
+				return HV_OK;
+			}
+		}
+	}
+	ptr = alloc_zeroed_page(mem->pool);
+	if (!ptr)
+		return HV_ENO_MEMORY;
+	sync_table(format, ptr);
+	mem->table_pages++;
+	set_entry(format, entry, address_of(ptr) | format->table_bits);
+	return HV_OK;
+}
+
+/* The leaf of @level, page or block, is there and not writable, and nobody else has it. */
+static void make_writable(struct mem *mem, u64 *entry)
+{
+	mem->stale = true;
+	set_entry(mem->format, entry, *entry | mem->format->write_bit);
+}
+
+/*
+ * Makes every table on the way to @gpa this layer's own and fills in what is not there, or, if
+ * @write, copies what is shared. @gpa lies in a slot.
+ */
+static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
+{
+	const struct stage2_format *format = mem->format;
+	struct pool *pool = mem->pool;
+	u64 *table = mem->root;
+	u64 *entry;
+	void *page, *old;
+
+	for (u32 level = TOP_LEVEL; level > 0; level--) {
+		enum hv_error err = HV_OK;
+
+		entry = entry_at(table, gpa, level);
+		if (!*entry)
+			err = fill_table(mem, entry, level, gpa);
+		else if (entry_is_shared_table(format, *entry))
+			err = own_table(mem, entry, level - 1);
+		if (err)
+			return err;
+		if (entry_is_leaf(format, *entry, level)) {
+			if (!write || (*entry & format->write_bit))
+				return HV_OK;
+			if (*count_of(pool, entry_address(format, *entry)) == 1) {
+				make_writable(mem, entry);
+				return HV_OK;
+			}
+			err = split_block(mem, entry);
+			if (err)
+				return err;
+		}
+		table = entry_table(format, *entry);
+	}
+
+	entry = entry_at(table, gpa, 0);
+	if (!*entry) {
+		page = alloc_zeroed_page(pool);
+		if (!page)
+			return HV_ENO_MEMORY;
+		mem->private_pages++;
+		set_entry(format, entry, address_of(page) | format->page_bits);
+		return HV_OK;
+	}
+	if (!write || (*entry & format->write_bit))
+		return HV_OK;
+	old = entry_table(format, *entry);
+	if (pool_refs(pool, old) == 1) {
+		make_writable(mem, entry);
+		return HV_OK;
+	}
+	page = pool_alloc_page(pool);
+	if (!page)
+		return HV_ENO_MEMORY;
+	page_copy(page, old);
+	mem->private_pages++;
+	mem->stale = true;
+	set_entry(format, entry, address_of(page) | format->page_bits);
+	pool_unref(pool, old);
+	cache_drop(mem, gpa);
+	return HV_OK;
+}
+
+enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write)
+{
+	u8 *page;
+	bool writable;
+
+	if (!slot_of(mem, gpa.v))
+		return HV_ENOT_FOUND;
+	if (!is_write && mem->format->shared_walkable && look_up(mem, gpa.v, &page, &writable))
+		return HV_OK;
+	return own_page(mem, gpa.v, is_write);
+}
+
+/* What mem_page() does when the cache has no answer. */
+static u8 *find_page(struct mem *mem, u64 gpa, bool for_write)
+{
+	u64 number = gpa >> PAGE_SHIFT;
+	u64 at = number % MEM_CACHE;
+	u8 *page = NULL;
+	bool writable = false;
+
+	if (!slot_of(mem, gpa))
+		return NULL;
+	if (!look_up(mem, gpa, &page, &writable) || (for_write && !writable)) {
+		if (own_page(mem, gpa, for_write))
+			return NULL;
+		if (!look_up(mem, gpa, &page, &writable))
+			return NULL;
+	}
+	mem->cache_tag[at] = number + 1;
+	mem->cache_page[at] = page;
+	mem->cache_writable[at] = writable;
+	return page;
+}
+
+u8 *mem_page(struct mem *mem, gpa_t gpa, bool for_write)
+{
+	u64 number = gpa.v >> PAGE_SHIFT;
+	u64 at = number % MEM_CACHE;
+
+	if (mem->cache_tag[at] == number + 1 && (!for_write || mem->cache_writable[at]))
+		return mem->cache_page[at];
+	return find_page(mem, gpa.v, for_write);
+}
+
+/* Whether all of @length bytes from @from are memory. */
+static bool range_covered(const struct mem *mem, u64 from, u64 length)
+{
+	while (length) {
+		const struct mem_slot *slot = slot_of(mem, from);
+		u64 in_slot;
+
+		if (!slot)
+			return false;
+		in_slot = min_u64(length, slot->base + slot->length - from);
+		from += in_slot;
+		length -= in_slot;
+	}
+	return true;
+}
+
+enum hv_error mem_read(struct mem *mem, gpa_t from, void *buf, size_t length)
+{
+	u8 *to = buf;
+
+	if (!range_covered(mem, from.v, length))
+		return HV_ENOT_FOUND;
+	while (length) {
+		u64 offset = from.v % PAGE_SIZE;
+		size_t part = (size_t)min_u64(length, PAGE_SIZE - offset);
+		const u8 *page = mem_page(mem, from, false);
+
+		if (!page)
+			return HV_ENO_MEMORY;
+		memcpy(to, page + offset, part);
+		to += part;
+		from.v += part;
+		length -= part;
+	}
+	return HV_OK;
+}
+
+enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t length)
+{
+	const u8 *from = buf;
+
+	if (!range_covered(mem, to.v, length))
+		return HV_ENOT_FOUND;
+	while (length) {
+		u64 offset = to.v % PAGE_SIZE;
+		size_t part = (size_t)min_u64(length, PAGE_SIZE - offset);
+		u8 *page = mem_page(mem, to, true);
+
+		if (!page)
+			return HV_ENO_MEMORY;
+		memcpy(page + offset, from, part);
+		from += part;
+		to.v += part;
+		length -= part;
+	}
+	return HV_OK;
+}

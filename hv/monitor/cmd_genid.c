@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include <devices/vmgenid.h>
+#include <internal/console.h>
+#include <internal/event.h>
+#include <internal/monitor.h>
+#include <string.h>
+
+static void show(const struct vm *vm)
+{
+	char text[VMGENID_TEXT_SIZE], words[VMGENID_WORDS_SIZE];
+
+	vmgenid_format(vm->genid->id, text, sizeof(text));
+	vmgenid_format_words(vm->genid->id, words, sizeof(words));
+	console_print("%s  low:high %s  replaced %llu times\n", text, words,
+		      (unsigned long long)vm->genid->generation);
+}
+
+/* After the id was replaced: the guest is told, and whoever reads the events; never the id. */
+static void replaced(struct vm *vm, const char *reason)
+{
+	char name[EVENT_STRING_MAX];
+
+	vmgenid_notify_guest(vm->genid);
+	console_print("%s has a new id and is told\n", vm->config.name);
+	event("genid", "\"vm\":%s,\"reason\":\"%s\"", event_string(name, vm->config.name), reason);
+}
+
+static void rotate(struct vm *vm)
+{
+	enum hv_error err = vmgenid_rotate(vm->genid);
+
+	if (err)
+		monitor_error("no new id for %s: %s; it keeps the one it has, try again later",
+			      vm->config.name, hv_error_text(err));
+	else
+		replaced(vm, "rotate");
+}
+
+static void set(struct vm *vm, const char *text)
+{
+	u8 id[VMGENID_BYTES];
+	enum hv_error err = vmgenid_parse(text, id);
+
+	if (err) {
+		monitor_error("%s is no id; write 12345678-9abc-def0-1234-56789abcdef0 or "
+			      "0xLOW:0xHIGH with 16 digits each",
+			      text);
+		return;
+	}
+	err = vmgenid_update(vm->genid, id);
+	if (err)
+		monitor_error("the id of %s can't be set: %s; it keeps the one it has",
+			      vm->config.name, hv_error_text(err));
+	else
+		replaced(vm, "set");
+}
+
+static bool cmd_genid(u32 count, char **args)
+{
+	/* `genid` and `genid show` are about the only VM. */
+	bool bare = !count || (count == 1 && !strcmp(args[0], "show") && !vm_find("show"));
+	const char *what = count > 1 ? args[1] : "show";
+	bool is_set = !strcmp(what, "set");
+	struct vm *vm;
+
+	if (count > 3 || (count == 3) != is_set)
+		return false;
+	if (!is_set && strcmp(what, "show") && strcmp(what, "rotate"))
+		return false;
+	vm = monitor_vm(bare ? NULL : args[0]);
+	if (!vm)
+		return true;
+	if (!vm->genid)
+		monitor_error("%s has no VMGenID device", vm->config.name);
+	else if (is_set)
+		set(vm, args[2]);
+	else if (!strcmp(what, "rotate"))
+		rotate(vm);
+	else
+		show(vm);
+	return true;
+}
+
+const struct monitor_command monitor_genid_commands[] = {
+	{"genid", "[VM] show | VM rotate | VM set GUID", "VM generation id", cmd_genid},
+	{0},
+};

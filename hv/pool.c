@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include <internal/host.h>
+#include <internal/pool.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES  MIB(2)
+#define BLOCK_PAGES  512u
+#define REFILL_BLOCKS 16u
+
+struct pool machine_pool;
+
+/* Takes @blocks from the firmware, in as few pieces as it has; returns how many it got. */
+static u32 take(u32 blocks)
+{
+	u32 got = 0;
+	u32 piece = blocks;
+
+	while (got < blocks && piece) {
+		hpa_t base;
+		u32 *refs;
+
+		piece = (u32)min_u64(piece, blocks - got);
+		/* The counts first: a page for every four blocks' worth of them. */
+		refs = host_alloc_pages((u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) /
+					      PAGE_SIZE));
+		if (!refs)
+			break;
+		if (host_alloc_blocks(piece, &base)) {
+			host_free_pages(refs, (u32)((piece * BLOCK_PAGES * sizeof(*refs) +
+						     PAGE_SIZE - 1) / PAGE_SIZE));
+			piece /= 2;
+			continue;
+		}
+		if (pool_add(&machine_pool, base, piece, refs))
+			break;
+		got += piece;
+	}
+	return got;
+}
+
+enum hv_error pool_reserve(u64 bytes)
+{
+	/* Page tables come out of the pool as well: one page for each 2 MiB, and a few. */
+	u64 pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+	u64 wanted = pages + pages / BLOCK_PAGES + 16;
+
+	if (machine_pool.free_pages >= wanted)
+		return HV_OK;
+
+	u64 blocks = (wanted - machine_pool.free_pages + BLOCK_PAGES - 1) / BLOCK_PAGES;
+
+	return take((u32)blocks) == blocks ? HV_OK : HV_ENO_MEMORY;
+}
+
+enum hv_error pool_refill(void)
+{
+	return take(REFILL_BLOCKS) ? HV_OK : HV_ENO_MEMORY;
+}

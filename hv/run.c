@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The exit loop, one for all architectures: look at the pending-work word, prepare interrupts, run,
+ * handle. A handler answers with one of four verdicts.
+ */
+#include <internal/arch.h>
+#include <internal/sched.h>
+
+static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_result result)
+{
+	if (result == IO_FAULT)
+		return VERDICT_FAULT;
+	if (!exit->access.is_write)
+		arch_vcpu_complete(vcpu, exit);
+	return VERDICT_SKIP;
+}
+
+static enum hv_verdict handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
+{
+	struct vm *vm = vcpu->vm;
+	const struct timer *first = vm->clock.first;
+	enum io_result result;
+
+	exit->access.vcpu = vcpu->index;
+	result = io_dispatch(&vm->io, space, exit->address, &exit->access);
+	/* A timer that the access armed may be due already; the next tick could be far. */
+	if (vm->clock.first != first)
+		clock_expire(&vm->clock);
+	if (vm->state != VM_RUNNING)
+		return VERDICT_STOP;
+	return finish_access(vcpu, exit, result);
+}
+
+static enum hv_verdict handle_memory(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vm *vm = vcpu->vm;
+
+	switch (mem_fault(&vm->mem, exit->gpa, exit->is_write)) {
+	case HV_OK:
+		if (vm->mem.stale)
+			vcpu->pending |= PENDING_FLUSH;
+		return VERDICT_RESUME;
+	case HV_ENO_MEMORY:
+		/* The scheduler fetches more from the firmware and lets the guest try again. */
+		vm->mem_wanted = true;
+		vcpu->pending |= PENDING_LEAVE;
+		return VERDICT_RESUME;
+	default:
+		break;
+	}
+
+	enum hv_verdict verdict = arch_vcpu_decode(vcpu, exit);
+
+	if (verdict != VERDICT_RESUME)
+		return verdict;
+	return handle_access(vcpu, exit, IO_MMIO);
+}
+
+static enum hv_verdict handle(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	switch (exit->reason) {
+	case EXIT_HOST_IRQ:
+		vcpu->pending |= PENDING_LEAVE;
+		return VERDICT_RESUME;
+	case EXIT_MEMORY:
+		return handle_memory(vcpu, exit);
+	case EXIT_PIO:
+		return handle_access(vcpu, exit, IO_PIO);
+	case EXIT_REG:
+		return handle_access(vcpu, exit, IO_REG);
+	case EXIT_HALT:
+		vcpu->state = VCPU_HALTED;
+		vcpu->pending |= PENDING_LEAVE;
+		return VERDICT_SKIP;
+	case EXIT_WINDOW:
+		vcpu->pending |= PENDING_IRQ;
+		return VERDICT_RESUME;
+	case EXIT_HYPERCALL:
+	case EXIT_ARCH:
+		return arch_vcpu_handle(vcpu, exit);
+	case EXIT_SHUTDOWN:
+	case EXIT_FAILED_ENTRY:
+	case EXIT_UNKNOWN:
+	case EXIT_REASON_COUNT:
+		break;
+	}
+	vm_fail(vcpu->vm, "%s", exit->cause);
+	return VERDICT_STOP;
+}
+
+void vcpu_run(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct hv_exit exit;
+
+	arch_vcpu_load(vcpu);
+	if (!vm->first_entry_counter)
+		vm->first_entry_counter = arch_counter();
+	vcpu->state = VCPU_RUNNING;
+	vcpu->pending |= PENDING_IRQ;
+	for (;;) {
+		if (vcpu->pending) {
+			if (vcpu->pending & PENDING_LEAVE)
+				break;
+			if (vcpu->pending & PENDING_FLUSH) {
+				vcpu->pending &= ~PENDING_FLUSH;
+				vm->mem.stale = false;
+				arch_vcpu_flush(vcpu);
+			}
+			if (vcpu->pending & PENDING_IRQ)
+				arch_vcpu_prepare_irq(vcpu);
+		}
+		arch_vcpu_run(vcpu, &exit);
+		vcpu->exits[exit.reason]++;
+
+		enum hv_verdict verdict = handle(vcpu, &exit);
+
+		if (verdict == VERDICT_SKIP)
+			arch_vcpu_skip(vcpu);
+		else if (verdict == VERDICT_FAULT)
+			arch_vcpu_fault(vcpu, &exit);
+		else if (verdict == VERDICT_STOP)
+			break;
+	}
+	vcpu->pending &= ~PENDING_LEAVE;
+	if (vcpu->state == VCPU_RUNNING)
+		vcpu->state = VCPU_RUNNABLE;
+	arch_vcpu_put(vcpu);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include <internal/arch.h>
+#include <internal/console.h>
+#include <internal/event.h>
+#include <internal/host.h>
+#include <internal/pool.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct vm *vms;
+
+struct vm *vm_first(void)
+{
+	return vms;
+}
+
+struct vm *vm_find(const char *name)
+{
+	for (struct vm *vm = vms; vm; vm = vm->next)
+		if (!strcmp(vm->config.name, name))
+			return vm;
+	return NULL;
+}
+
+const char *vm_state_text(enum vm_state state)
+{
+	static const char *const texts[] = {
+#define VM_STATE_TEXT(name, text) [VM_##name] = text,
+		VM_STATES(VM_STATE_TEXT)
+#undef VM_STATE_TEXT
+	};
+
+	return texts[state];
+}
+
+static void state_set(struct vm *vm, enum vm_state state)
+{
+	if (vm->state == state)
+		return;
+	if (vm->state == VM_RUNNING)
+		vm->counter_frozen = vm_counter(vm);
+	if (state == VM_RUNNING)
+		vm->counter_offset = vm->counter_frozen - arch_counter();
+	vm->state = state;
+	vm->state_changed = true;
+}
+
+/* ---- time ---- */
+
+u64 vm_counter(const struct vm *vm)
+{
+	return vm->state == VM_RUNNING ? arch_counter() + vm->counter_offset : vm->counter_frozen;
+}
+
+static u64 time_now(void *ctx)
+{
+	const struct vm *vm = ctx;
+
+	return muldiv_u64(vm_counter(vm), NS_PER_SEC, vm->time.counter_hz);
+}
+
+static void time_before_save(void *obj)
+{
+	struct vm *vm = container_of(obj, struct vm, time);
+
+	vm->time.counter = vm_counter(vm);
+}
+
+static void time_after_load(void *obj)
+{
+	struct vm *vm = container_of(obj, struct vm, time);
+
+	vm->counter_frozen = vm->time.counter;
+	vm->counter_offset = vm->time.counter - arch_counter();
+}
+
+static enum hv_error time_check(const void *obj, const char **why)
+{
+	const struct vm_time *time = obj;
+
+	if (time->counter_hz == arch_counter_hz())
+		return HV_OK;
+	*why = "the guest's counter ran at another frequency than this machine's";
+	return HV_EUNSUPPORTED;
+}
+
+#define VM_TIME_FIELDS(SAVED, TRANSIENT)                                                           \
+	SAVED(struct vm_time, counter)                                                             \
+	SAVED(struct vm_time, counter_hz)
+
+STATE_DEFINE(vm_time_state, "time", 1, struct vm_time, VM_TIME_FIELDS, .check = time_check,
+	     .before_save = time_before_save, .after_load = time_after_load);
+
+/* ---- what devices are handed ---- */
+
+static enum hv_error device_read(void *ctx, gpa_t from, void *buf, size_t length)
+{
+	struct vm *vm = ctx;
+
+	return mem_read(&vm->mem, from, buf, length);
+}
+
+static enum hv_error device_write(void *ctx, gpa_t to, const void *buf, size_t length)
+{
+	struct vm *vm = ctx;
+
+	return mem_write(&vm->mem, to, buf, length);
+}
+
+static void device_clean(void *ctx, gpa_t from, size_t length)
+{
+	struct vm *vm = ctx;
+
+	while (length) {
+		size_t in_page = (size_t)min_u64(length, PAGE_SIZE - from.v % PAGE_SIZE);
+		const u8 *page = mem_page(&vm->mem, from, false);
+
+		if (page)
+			arch_cache_clean(page + from.v % PAGE_SIZE, in_page);
+		from.v += in_page;
+		length -= in_page;
+	}
+}
+
+static enum hv_error draw(void *ctx, void *buf, size_t length)
+{
+	(void)ctx;
+	return host_entropy(buf, length);
+}
+
+void vm_record_add(struct vm *vm, const struct state_desc *desc, void *obj, u32 instance)
+{
+	HV_ASSERT(vm->record_count < VM_RECORD_MAX);
+	vm->records[vm->record_count++] =
+		(struct vm_record){.desc = desc, .obj = obj, .instance = instance};
+}
+
+/* ---- making and ending ---- */
+
+static void unlink_vm(struct vm *vm)
+{
+	for (struct vm **link = &vms; *link; link = &(*link)->next) {
+		if (*link == vm) {
+			*link = vm->next;
+			return;
+		}
+	}
+}
+
+void vm_destroy(struct vm *vm)
+{
+	unlink_vm(vm);
+	console_forget_vm(vm);
+	arch_vm_fini(vm);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		arch_vcpu_fini(&vm->vcpus[i]);
+	mem_fini(&vm->mem);
+	host_free_pages(vm, (u32)((sizeof(*vm) + PAGE_SIZE - 1) / PAGE_SIZE));
+}
+
+static enum hv_error build(struct vm *vm)
+{
+	enum hv_error err = pool_reserve(vm->config.memory);
+
+	if (err) {
+		log_error("%s: memory = %lluM, but the machine has only %llu MiB left: give it less "
+			  "in anew.conf",
+			  vm->config.name, (unsigned long long)(vm->config.memory >> 20),
+			  (unsigned long long)((host_memory_free() +
+						machine_pool.free_pages * PAGE_SIZE) >> 20));
+		return err;
+	}
+	err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	if (err)
+		return err;
+	for (u32 i = 0; i < vm->config.vcpus; i++) {
+		vm->vcpus[i].vm = vm;
+		vm->vcpus[i].index = i;
+		err = arch_vcpu_init(&vm->vcpus[i]);
+		if (err)
+			return err;
+		vm->vcpu_count++;
+	}
+	err = arch_vm_init(vm);
+	if (err)
+		return err;
+	return arch_vm_reset(vm);
+}
+
+enum hv_error vm_create(const struct vm_config *config, struct vm **out)
+{
+	struct vm *vm;
+	struct vm **link;
+	enum hv_error err;
+
+	if (vm_find(config->name)) {
+		log_error("%s: there is a VM of that name already", config->name);
+		return HV_EEXISTS;
+	}
+	vm = host_alloc_pages((u32)((sizeof(*vm) + PAGE_SIZE - 1) / PAGE_SIZE));
+	if (!vm) {
+		log_error("%s: no memory for the VM's own state", config->name);
+		return HV_ENO_MEMORY;
+	}
+	vm->config = *config;
+	vm->state = VM_PAUSED;
+	vm->time.counter_hz = arch_counter_hz();
+	vm->clock = (struct clock){.now = time_now, .ctx = vm};
+	vm->rng = (struct rng){.fill = draw};
+	vm->guest_mem = (struct guest_mem){
+		.read = device_read, .write = device_write, .clean = device_clean, .ctx = vm};
+	io_bus_init(&vm->io);
+	console_init_vm(vm);
+	/* First, so that time is in place when the devices' timers are loaded. */
+	vm_record_add(vm, &vm_time_state, &vm->time, 0);
+
+	for (link = &vms; *link; link = &(*link)->next)
+		;
+	*link = vm;
+	err = build(vm);
+	if (err) {
+		log_error("%s: not started: %s", config->name, hv_error_text(err));
+		vm_destroy(vm);
+		return err;
+	}
+	*out = vm;
+	return HV_OK;
+}
+
+void vm_pause(struct vm *vm)
+{
+	if (vm->state == VM_RUNNING)
+		state_set(vm, VM_PAUSED);
+}
+
+void vm_resume(struct vm *vm)
+{
+	if (vm->state == VM_PAUSED)
+		state_set(vm, VM_RUNNING);
+}
+
+enum hv_error vm_reset(struct vm *vm)
+{
+	enum vm_state before = vm->state;
+	enum hv_error err;
+
+	vm->cause[0] = 0;
+	vm->first_entry_counter = 0;
+	state_set(vm, VM_PAUSED);
+	err = arch_vm_reset(vm);
+	if (err) {
+		vm_fail(vm, "can't be reset: %s", hv_error_text(err));
+		return err;
+	}
+	if (before != VM_PAUSED)
+		state_set(vm, VM_RUNNING);
+	return HV_OK;
+}
+
+/* ---- from any context ---- */
+
+void vm_fail(struct vm *vm, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(vm->cause, sizeof(vm->cause), format, args);
+	va_end(args);
+	state_set(vm, VM_FAILED);
+	vm_kick(vm, 0);
+	vm->vcpus[0].pending |= PENDING_LEAVE;
+	log_limited(&vm->log_limit, LOG_INFO, "%s: failed: %s", vm->config.name, vm->cause);
+}
+
+void vm_power_off(struct vm *vm)
+{
+	snprintf(vm->cause, sizeof(vm->cause), "powered off by the guest");
+	state_set(vm, VM_OFF);
+	vm->vcpus[0].pending |= PENDING_LEAVE;
+	log_limited(&vm->log_limit, LOG_INFO, "%s: powered off", vm->config.name);
+}
+
+void vm_end_test(struct vm *vm, u32 code)
+{
+	snprintf(vm->cause, sizeof(vm->cause), "test ended with code %u", (unsigned)code);
+	state_set(vm, VM_OFF);
+	vm->vcpus[0].pending |= PENDING_LEAVE;
+}
+
+void vm_request_reset(struct vm *vm)
+{
+	vm->reset_wanted = true;
+	vm->vcpus[0].pending |= PENDING_LEAVE;
+}
+
+void vm_kick(struct vm *vm, u32 index)
+{
+	vm->vcpus[index].pending |= PENDING_IRQ;
+}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Makes the disk that the machine boots: an EFI system partition with anew and its files."""
+
+import posixpath
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+from .errors import CouldNotRun
+
+MIB = 1024 * 1024
+SECTOR = 512
+START = MIB  # of the partition
+SLACK = 64 * MIB  # for what anew writes
+SMALLEST = 96 * MIB  # a FAT32 needs 65,525 clusters
+BOOT_FILE = {"x86_64": "EFI/BOOT/BOOTX64.EFI"}
+CONF_NAME = "anew.conf"
+EVENTS = "\n[anew]\nevents = console\n"
+
+
+def conf_for(kernel, initrd, cmdline, memory):
+    """The text of a configuration with one VM `demo`; @memory in MiB."""
+    lines = ["[vm demo]", f"memory = {memory}M", f"kernel = {kernel}"]
+    if initrd:
+        lines.append(f"initrd = {initrd}")
+    lines.append(f"cmdline = {cmdline}")
+    return "\n".join(lines) + "\n"
+
+
+def conf_files(text):
+    """The files that a configuration names, in order."""
+    names = []
+    section = ""
+    for line in text.splitlines():
+        line = line.strip()
+        header = re.match(r"\[([^]]*)\]", line)
+        if header:
+            section = header.group(1).strip()
+            continue
+        pair = re.match(r"(kernel|initrd)\s*=\s*(.*?)\s*(?:\s;.*)?$", line)
+        if pair and section.startswith("vm") and pair.group(2) and pair.group(2) not in names:
+            names.append(pair.group(2))
+    return names
+
+
+def collect(conf, folder, files):
+    """
+    What belongs on the partition: a dictionary from its path there to the file here. @conf is the
+    configuration's text, @folder where the files that it names are looked up; @files says so for
+    single ones, and may name more.
+    """
+    wanted = {name.lstrip("/"): Path(path) for name, path in files.items()}
+    for name in conf_files(conf):
+        name = posixpath.normpath(name.replace("\\", "/")).lstrip("/")
+        if name.startswith(".."):
+            raise CouldNotRun(f"the configuration names {name}, which is outside its folder; move "
+                              "the file into it, or say where it is with --file")
+        if name not in wanted:
+            wanted[name] = Path(folder) / name
+    for name, path in wanted.items():
+        if not path.is_file():
+            raise CouldNotRun(f"there is no {path} (for {name} on the disk); build it, or see "
+                              "qemu-runner/fetch for kernels")
+    return wanted
+
+
+def _mtool(*command):
+    try:
+        done = subprocess.run(command, text=True, check=False, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except FileNotFoundError:
+        raise CouldNotRun(f"{command[0]} is not on this machine; install the package "
+                          "mtools") from None
+    if done.returncode:
+        raise CouldNotRun(f"{' '.join(command)} failed: {done.stdout.strip()}")
+
+
+def make_image(image, arch, efi, conf, files):
+    """
+    Writes the disk image @image: an MBR, and a FAT32 EFI system partition with the application @efi
+    where firmware looks for it, the text @conf as anew.conf, and @files (from collect()).
+    """
+    efi, image = Path(efi), Path(image)
+    if not efi.is_file():
+        raise CouldNotRun(f"there is no {efi}; build it with 'make', or name another with --efi")
+    content = efi.stat().st_size + sum(path.stat().st_size for path in files.values())
+    size = max(SMALLEST, (content + SLACK + MIB - 1) // MIB * MIB)
+    sectors = size // SECTOR
+    with open(image, "wb") as disk:
+        disk.truncate(START + size)
+        disk.seek(446)
+        # One entry: not active, CHS unused, type EF, start and length in sectors.
+        disk.write(struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", 0xEF, b"\xfe\xff\xff",
+                               START // SECTOR, sectors))
+        disk.seek(510)
+        disk.write(b"\x55\xaa")
+    drive = f"{image}@@{START}"
+    _mtool("mformat", "-i", drive, "-F", "-c", "1", "-T", str(sectors), "-h", "255", "-s", "63",
+           "-H", str(START // SECTOR), "-v", "ANEW", "-N", "414e4557", "::")
+    conf_file = image.with_name(CONF_NAME)
+    conf_file.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
+    placed = {BOOT_FILE[arch]: efi, CONF_NAME: conf_file, **files}
+    made = set()
+    for name in placed:
+        parts = name.split("/")[:-1]
+        for depth in range(len(parts)):
+            folder = "/".join(parts[:depth + 1])
+            if folder.upper() not in made:
+                _mtool("mmd", "-i", drive, f"::/{folder}")
+                made.add(folder.upper())
+    for name, path in placed.items():
+        _mtool("mcopy", "-i", drive, str(path), f"::/{name}")

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/* The ACPI tables of a guest, read back with a walker of the test's own and with iasl. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <guest/acpi.h>
+#include <hv/log.h>
+
+#define BASE 0xe0000
+#define ROOM 0x20000
+
+static u8 ram[ROOM];
+static u32 error_lines;
+static u64 fail_after; /* writes that still succeed */
+
+void log_print(enum log_level level, const char *format, ...)
+{
+	(void)format;
+	if (level == LOG_ERROR)
+		error_lines++;
+}
+
+static enum hv_error ram_read(void *ctx, gpa_t from, void *buf, size_t length)
+{
+	(void)ctx;
+	if (from.v < BASE || from.v - BASE > ROOM || length > ROOM - (from.v - BASE))
+		return HV_ENOT_FOUND;
+	memcpy(buf, ram + (from.v - BASE), length);
+	return HV_OK;
+}
+
+static enum hv_error ram_write(void *ctx, gpa_t to, const void *buf, size_t length)
+{
+	(void)ctx;
+	if (fail_after-- == 0)
+		return HV_ENO_MEMORY;
+	if (to.v < BASE || to.v - BASE > ROOM || length > ROOM - (to.v - BASE))
+		return HV_ENOT_FOUND;
+	memcpy(ram + (to.v - BASE), buf, length);
+	return HV_OK;
+}
+
+static void ram_clean(void *ctx, gpa_t from, size_t length)
+{
+	(void)ctx;
+	(void)from;
+	(void)length;
+}
+
+static const struct guest_mem mem = {ram_read, ram_write, ram_clean, NULL};
+
+static struct acpi_machine make_machine(u32 cpu_count, bool vmgenid)
+{
+	return (struct acpi_machine){
+		.cpu_count = cpu_count,
+		.lapic_base = 0xfee00000,
+		.ioapic_base = 0xfec00000,
+		.sleep_control_port = 0x600,
+		.sleep_status_port = 0x601,
+		.reset_port = 0x602,
+		.reset_value = 0x42,
+		.vmgenid = vmgenid,
+		.vmgenid_address = GPA(0x123456789a000),
+		.vmgenid_gsi = 23,
+	};
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(ram, 0, sizeof(ram));
+	error_lines = 0;
+	fail_after = UINT64_MAX;
+	return 0;
+}
+
+static u32 at32(u64 at)
+{
+	u32 value;
+
+	assert_true(at >= BASE && at + sizeof(value) <= BASE + ROOM);
+	memcpy(&value, ram + (at - BASE), sizeof(value));
+	return value;
+}
+
+static u64 at64(u64 at)
+{
+	return at32(at) | (u64)at32(at + 4) << 32;
+}
+
+static u8 at8(u64 at)
+{
+	assert_true(at >= BASE && at < BASE + ROOM);
+	return ram[at - BASE];
+}
+
+static bool adds_up(u64 at, u32 length)
+{
+	u8 sum = 0;
+
+	for (u32 i = 0; i < length; i++)
+		sum = (u8)(sum + at8(at + i));
+	return sum == 0;
+}
+
+static void check_table(u64 table, const char *signature, u8 revision, u64 end)
+{
+	assert_int_equal(table % 16, 0);
+	assert_memory_equal(ram + (table - BASE), signature, 4);
+	assert_true(table + at32(table + 4) <= end);
+	assert_int_equal(at8(table + 8), revision);
+	assert_true(adds_up(table, at32(table + 4)));
+}
+
+/* Finds the tables the way a guest does; the XSDT's address. */
+static u64 find_xsdt(u64 end)
+{
+	for (u64 at = BASE; at < BASE + ROOM; at += 16) {
+		if (memcmp(ram + (at - BASE), "RSD PTR ", 8) != 0 || !adds_up(at, 20))
+			continue;
+		assert_int_equal(at, BASE);
+		assert_int_equal(at8(at + 15), 2);
+		assert_int_equal(at32(at + 20), 36);
+		assert_true(adds_up(at, 36));
+		check_table(at64(at + 24), "XSDT", 1, end);
+		return at64(at + 24);
+	}
+	fail_msg("no root pointer found");
+	return 0;
+}
+
+static u64 find_table(u64 xsdt, const char *signature)
+{
+	u32 count = (at32(xsdt + 4) - 36) / 8;
+
+	for (u32 i = 0; i < count; i++) {
+		u64 table = at64(xsdt + 36 + 8 * i);
+
+		if (memcmp(ram + (table - BASE), signature, 4) == 0)
+			return table;
+	}
+	return 0;
+}
+
+static void build(const struct acpi_machine *machine, u64 *end)
+{
+	gpa_t rsdp;
+	u64 used;
+
+	assert_int_equal(acpi_build(machine, &mem, GPA(BASE), ROOM, &rsdp, &used), HV_OK);
+	assert_int_equal(rsdp.v, BASE);
+	assert_true(used <= ROOM);
+	for (u64 at = used; at < ROOM; at++)
+		assert_int_equal(ram[at], 0);
+	assert_int_equal(error_lines, 0);
+	*end = BASE + used;
+}
+
+static void test_fadt(void **state)
+{
+	struct acpi_machine machine = make_machine(1, true);
+	u64 end, fadt;
+	const u8 reset[12] = {1, 8, 0, 1, 0x02, 0x06};
+	const u8 control[12] = {1, 8, 0, 1, 0x00, 0x06};
+	const u8 status[12] = {1, 8, 0, 1, 0x01, 0x06};
+
+	(void)state;
+	build(&machine, &end);
+	fadt = find_table(find_xsdt(end), "FACP");
+	check_table(fadt, "FACP", 6, end);
+	assert_int_equal(at32(fadt + 4), 276);
+	assert_int_equal(at8(fadt + 131), 5);
+	assert_int_equal(at64(fadt + 140), at32(fadt + 40));
+	check_table(at64(fadt + 140), "DSDT", 2, end);
+	assert_int_equal(at32(fadt + 112) & (1 << 20 | 1 << 10), 1 << 20 | 1 << 10);
+	assert_int_equal(at8(fadt + 109) | at8(fadt + 110) << 8, 4);
+	assert_memory_equal(ram + (fadt + 116 - BASE), reset, 12);
+	assert_int_equal(at8(fadt + 128), 0x42);
+	assert_memory_equal(ram + (fadt + 244 - BASE), control, 12);
+	assert_memory_equal(ram + (fadt + 256 - BASE), status, 12);
+	for (u64 at = fadt + 46; at < fadt + 108; at++)
+		assert_int_equal(at8(at), 0);
+	for (u64 at = fadt + 148; at < fadt + 244; at++)
+		assert_int_equal(at8(at), 0);
+}
+
+static void check_madt(u32 cpu_count)
+{
+	struct acpi_machine machine = make_machine(cpu_count, false);
+	u64 end, madt, at;
+	u32 lapics = 0, x2apics = 0, ioapics = 0;
+
+	build(&machine, &end);
+	assert_int_equal(find_table(find_xsdt(end), "SSDT"), 0);
+	madt = find_table(find_xsdt(end), "APIC");
+	check_table(madt, "APIC", 5, end);
+	assert_int_equal(at32(madt + 36), 0xfee00000);
+	assert_int_equal(at32(madt + 40), 0);
+	for (at = madt + 44; at < madt + at32(madt + 4); at += at8(at + 1)) {
+		switch (at8(at)) {
+		case 0:
+			assert_int_equal(at8(at + 1), 8);
+			assert_int_equal(at8(at + 2), lapics);
+			assert_int_equal(at8(at + 3), lapics);
+			assert_int_equal(at32(at + 4), 1);
+			lapics++;
+			break;
+		case 1:
+			assert_int_equal(at8(at + 1), 12);
+			assert_int_equal(at32(at + 4), 0xfec00000);
+			assert_int_equal(at32(at + 8), 0);
+			ioapics++;
+			break;
+		case 9:
+			assert_int_equal(at8(at + 1), 16);
+			assert_int_equal(at32(at + 4), 255 + x2apics);
+			assert_int_equal(at32(at + 8), 1);
+			assert_int_equal(at32(at + 12), 255 + x2apics);
+			x2apics++;
+			break;
+		default:
+			fail_msg("unknown entry %u", at8(at));
+		}
+	}
+	assert_int_equal(at, madt + at32(madt + 4));
+	assert_int_equal(lapics, cpu_count < 255 ? cpu_count : 255);
+	assert_int_equal(lapics + x2apics, cpu_count);
+	assert_int_equal(ioapics, 1);
+}
+
+static void test_madt(void **state)
+{
+	const u32 counts[] = {1, 2, 254, 255, 256, 300};
+
+	for (size_t i = 0; i < ARRAY_COUNT(counts); i++) {
+		setup(state);
+		check_madt(counts[i]);
+	}
+}
+
+static bool holds(u64 table, const void *bytes, size_t length)
+{
+	for (u64 at = table; at + length <= table + at32(table + 4); at++) {
+		if (memcmp(ram + (at - BASE), bytes, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void test_vmgenid(void **state)
+{
+	struct acpi_machine machine = make_machine(1, true);
+	const u8 low[] = {0x08, 'V', 'G', 'L', 'O', 0x0c, 0x00, 0xa0, 0x89, 0x67};
+	const u8 high[] = {0x08, 'V', 'G', 'H', 'I', 0x0c, 0x45, 0x23, 0x01, 0x00};
+	const u8 gsi[] = {0x08, 'G', 'I', 'R', 'Q', 0x0c, 23, 0, 0, 0};
+	const char *texts[] = {"ANEW0001", "VM_Gen_Counter", "VMGENCTR", "Hyper_V_Gen_Counter_V1",
+			       "ACPI0013"};
+	u64 end, ssdt;
+
+	(void)state;
+	build(&machine, &end);
+	ssdt = find_table(find_xsdt(end), "SSDT");
+	check_table(ssdt, "SSDT", 2, end);
+	assert_memory_equal(ram + (ssdt + 16 - BASE), "ANEWGEN\0", 8);
+	assert_true(holds(ssdt, low, sizeof(low)));
+	assert_true(holds(ssdt, high, sizeof(high)));
+	assert_true(holds(ssdt, gsi, sizeof(gsi)));
+	for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+		assert_true(holds(ssdt, texts[i], strlen(texts[i]) + 1));
+}
+
+static void test_refusals(void **state)
+{
+	struct acpi_machine machine = make_machine(2, true);
+	struct acpi_machine wrong;
+	gpa_t rsdp;
+	u64 end, used;
+
+	build(&machine, &end);
+	assert_int_equal(acpi_build(&machine, &mem, GPA(BASE), end - BASE, &rsdp, &used), HV_OK);
+	for (u64 room = 0; room < end - BASE; room++) {
+		setup(state);
+		assert_int_equal(acpi_build(&machine, &mem, GPA(BASE), room, &rsdp, &used),
+				 HV_ENO_SPACE);
+		assert_int_equal(error_lines, 1);
+		assert_memory_not_equal(ram, "RSD PTR ", 8);
+		for (u64 at = room; at < ROOM; at++)
+			assert_int_equal(ram[at], 0);
+	}
+	for (u64 writes = 0;; writes++) {
+		enum hv_error err;
+
+		setup(state);
+		fail_after = writes;
+		err = acpi_build(&machine, &mem, GPA(BASE), ROOM, &rsdp, &used);
+		if (err == HV_OK)
+			break;
+		assert_int_equal(err, HV_ENO_MEMORY);
+		assert_int_equal(error_lines, 1);
+		assert_memory_not_equal(ram, "RSD PTR ", 8);
+	}
+
+	setup(state);
+	assert_int_equal(acpi_build(&machine, &mem, GPA(BASE + 8), ROOM, &rsdp, &used),
+			 HV_EINVALID);
+	assert_int_equal(acpi_build(&machine, &mem, GPA(BASE), UINT64_MAX, &rsdp, &used),
+			 HV_EINVALID);
+	wrong = machine;
+	wrong.cpu_count = 0;
+	assert_int_equal(acpi_build(&wrong, &mem, GPA(BASE), ROOM, &rsdp, &used), HV_EINVALID);
+	wrong = machine;
+	wrong.cpu_count = UINT32_MAX;
+	assert_int_equal(acpi_build(&wrong, &mem, GPA(BASE), ROOM, &rsdp, &used), HV_ENO_SPACE);
+	wrong = machine;
+	wrong.lapic_base = GIB(4);
+	assert_int_equal(acpi_build(&wrong, &mem, GPA(BASE), ROOM, &rsdp, &used), HV_EINVALID);
+	assert_int_equal(error_lines, 5);
+}
+
+static void test_patch(void **state)
+{
+	u8 aml[] = {1,   2,   0x08, 'G',  'I',  'R', 'Q', 0x0c, 1,    1,    1,   1,   0x08, 'T',
+		    'W', 'O', 'X',  0x0c, 0,    0,   0,   0,    0x08, 'T',  'W', 'O', 'X',  0x0c,
+		    0,   0,   0,    0,    0x08, 'E', 'N', 'D',  '_',  0x0c, 0,   0,   0};
+	u8 before[sizeof(aml)];
+	const u8 want[] = {0x0c, 0x78, 0x56, 0x34, 0x12, 0x08};
+
+	(void)state;
+	memcpy(before, aml, sizeof(aml));
+	assert_int_equal(acpi_patch_u32(aml, sizeof(aml), "TWOX", 5), HV_EEXISTS);
+	assert_int_equal(acpi_patch_u32(aml, sizeof(aml), "NONE", 5), HV_ENOT_FOUND);
+	assert_int_equal(acpi_patch_u32(aml, sizeof(aml), "END_", 5), HV_ENOT_FOUND);
+	assert_int_equal(acpi_patch_u32(aml, 0, "GIRQ", 5), HV_ENOT_FOUND);
+	assert_memory_equal(aml, before, sizeof(aml));
+	assert_int_equal(acpi_patch_u32(aml, sizeof(aml), "GIRQ", 0x12345678), HV_OK);
+	assert_memory_equal(aml + 7, want, sizeof(want));
+}
+
+static void write_file(const char *dir, const char *name, u64 table)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.dat", dir, name);
+	file = fopen(path, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(ram + (table - BASE), at32(table + 4), 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Whether the output of @command holds @text. */
+static bool says(const char *command, const char *text)
+{
+	FILE *pipe = popen(command, "r");
+	char line[512];
+	bool found = false;
+
+	assert_non_null(pipe);
+	while (fgets(line, sizeof(line), pipe)) {
+		if (strstr(line, text))
+			found = true;
+	}
+	pclose(pipe);
+	return found;
+}
+
+/* The tables as the reference implementation sees them. */
+static void test_tools(void **state)
+{
+	struct acpi_machine machine = make_machine(300, true);
+	const char *names[] = {"XSDT", "FACP", "APIC", "DSDT", "SSDT"};
+	char dir[] = "/tmp/test_acpi_XXXXXX";
+	char command[1024];
+	u64 end, xsdt;
+
+	(void)state;
+	if (system("iasl -v >/dev/null 2>&1") != 0)
+		skip();
+	build(&machine, &end);
+	xsdt = find_xsdt(end);
+	assert_non_null(mkdtemp(dir));
+	write_file(dir, "XSDT", xsdt);
+	write_file(dir, "FACP", find_table(xsdt, "FACP"));
+	write_file(dir, "APIC", find_table(xsdt, "APIC"));
+	write_file(dir, "SSDT", find_table(xsdt, "SSDT"));
+	write_file(dir, "DSDT", at64(find_table(xsdt, "FACP") + 140));
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+		snprintf(command, sizeof(command),
+			 "cd %s && iasl -d %s.dat >out 2>&1 && test -s %s.dsl && ! grep -i -E "
+			 "'error|warning|invalid|incorrect' out %s.dsl",
+			 dir, names[i], names[i], names[i]);
+		assert_int_equal(system(command), 0);
+	}
+	if (system("acpiexec -v >/dev/null 2>&1") == 0) {
+		snprintf(command, sizeof(command),
+			 "cd %s && acpiexec -b 'evaluate \\_SB.VGEN.ADDR' DSDT.dat SSDT.dat 2>&1",
+			 dir);
+		assert_true(says(command, "[Integer] = 000000006789A000"));
+		assert_true(says(command, "[Integer] = 0000000000012345"));
+		snprintf(command, sizeof(command),
+			 "cd %s && acpiexec -b 'evaluate \\_SB.GED._CRS' DSDT.dat SSDT.dat 2>&1",
+			 dir);
+		/* ACPI 6.5, 6.4.3.6: consumer, edge, active high, exclusive; one interrupt. */
+		assert_true(says(command, "89 06 00 03 01 17 00 00 00 79 00"));
+	}
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_fadt, setup),
+		cmocka_unit_test_setup(test_madt, setup),
+		cmocka_unit_test_setup(test_vmgenid, setup),
+		cmocka_unit_test_setup(test_refusals, setup),
+		cmocka_unit_test_setup(test_patch, setup),
+		cmocka_unit_test_setup(test_tools, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

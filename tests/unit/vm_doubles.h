@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stands in for what is below and beside console, monitor and snapshots: a host whose console is
+ * two buffers, VMs that only have a state, memory that is one small array for each VM.
+ */
+#ifndef VM_DOUBLES_H
+#define VM_DOUBLES_H
+
+#include <devices/vmgenid.h>
+#include <internal/arch.h>
+#include <internal/host.h>
+#include <internal/pool.h>
+#include <internal/vm.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DOUBLE_MEMORY  64
+#define DOUBLE_ADDRESS 16 /* of the id, in that memory */
+
+/* ---- host ---- */
+
+static char double_out[1 << 18]; /* what was shown, ended by 0 */
+static size_t double_out_length;
+static u8 double_in[4096];
+static size_t double_in_head, double_in_tail;
+static u64 double_counter;
+static bool double_no_entropy;
+static bool double_no_memory;
+static u8 double_entropy; /* the next byte */
+
+static inline void double_clear_output(void)
+{
+	double_out_length = 0;
+	double_out[0] = 0;
+}
+
+static inline void double_type(const char *text)
+{
+	while (*text)
+		double_in[double_in_head++ % sizeof(double_in)] = (u8)*text++;
+}
+
+void host_console_write(const u8 *buf, size_t length)
+{
+	if (length >= sizeof(double_out) - double_out_length)
+		abort();
+	memcpy(double_out + double_out_length, buf, length);
+	double_out_length += length;
+	double_out[double_out_length] = 0;
+}
+
+size_t host_console_read(u8 *buf, size_t length)
+{
+	size_t got = 0;
+
+	while (got < length && double_in_tail != double_in_head)
+		buf[got++] = double_in[double_in_tail++ % sizeof(double_in)];
+	return got;
+}
+
+u64 host_wall_clock(void)
+{
+	return 1000 + double_counter;
+}
+
+u64 arch_counter(void)
+{
+	return ++double_counter;
+}
+
+u64 arch_counter_hz(void)
+{
+	return 1000000;
+}
+
+size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)
+{
+	(void)vcpu;
+	return (size_t)snprintf(buf, length, "pc 1234\nsp 5678\n");
+}
+
+/* ---- VMs ---- */
+
+struct double_state {
+	u32 value;
+	u8 flag;
+	u8 pad[3];
+	u64 loads; /* calls of after_load */
+};
+
+struct double_vm {
+	struct vm vm;
+	struct vmgenid genid;
+	struct double_state state;
+	u8 memory[DOUBLE_MEMORY];
+	u32 edges; /* on the line of the id */
+	bool id_before_edge;
+};
+
+static struct double_vm double_vms[2];
+static struct vm *double_first;
+
+static enum hv_error double_check(const void *obj, const char **why)
+{
+	const struct double_state *state = obj;
+
+	if (state->flag <= 1)
+		return HV_OK;
+	*why = "flag is neither 0 nor 1";
+	return HV_EINVALID;
+}
+
+static void double_after_load(void *obj)
+{
+	((struct double_state *)obj)->loads++;
+}
+
+#define DOUBLE_FIELDS(SAVED, TRANSIENT)                                                            \
+	SAVED(struct double_state, value)                                                          \
+	SAVED(struct double_state, flag)                                                           \
+	TRANSIENT(struct double_state, pad, "padding")                                             \
+	TRANSIENT(struct double_state, loads, "of the test")
+
+STATE_DEFINE(double_desc, "double", 3, struct double_state, DOUBLE_FIELDS, .check = double_check,
+	     .after_load = double_after_load);
+
+static enum hv_error double_read(void *ctx, gpa_t from, void *buf, size_t length)
+{
+	struct double_vm *d = ctx;
+
+	memcpy(buf, d->memory + from.v, length);
+	return HV_OK;
+}
+
+static enum hv_error double_write(void *ctx, gpa_t to, const void *buf, size_t length)
+{
+	struct double_vm *d = ctx;
+
+	if (double_no_memory)
+		return HV_ENO_MEMORY;
+	memcpy(d->memory + to.v, buf, length);
+	return HV_OK;
+}
+
+static void double_clean(void *ctx, gpa_t from, size_t length)
+{
+	(void)ctx;
+	(void)from;
+	(void)length;
+}
+
+static enum hv_error double_fill(void *ctx, void *buf, size_t length)
+{
+	(void)ctx;
+	if (double_no_entropy)
+		return HV_ENO_ENTROPY;
+	for (size_t i = 0; i < length; i++)
+		((u8 *)buf)[i] = ++double_entropy;
+	return HV_OK;
+}
+
+static void double_line_set(void *ctx, u32 number, bool level)
+{
+	struct double_vm *d = ctx;
+
+	(void)number;
+	if (!level)
+		return;
+	d->edges++;
+	d->id_before_edge = !memcmp(d->memory + DOUBLE_ADDRESS, d->genid.id, VMGENID_BYTES);
+}
+
+static const struct irq_chip double_chip = {.set = double_line_set};
+
+/* Begins anew with @count VMs `one` and `two`, running. */
+static inline void double_reset(u32 count)
+{
+	static const char *const names[] = {"one", "two"};
+
+	double_clear_output();
+	double_in_head = double_in_tail = 0;
+	double_no_entropy = double_no_memory = false;
+	double_first = NULL;
+	for (u32 i = count; i-- > 0;) {
+		struct double_vm *d = &double_vms[i];
+		struct vm *vm = &d->vm;
+
+		memset(d, 0, sizeof(*d));
+		strcpy(vm->config.name, names[i]);
+		vm->config.memory = MIB(64);
+		vm->state = VM_RUNNING;
+		vm->vcpu_count = 1;
+		vm->guest_mem = (struct guest_mem){.read = double_read,
+						   .write = double_write,
+						   .clean = double_clean,
+						   .ctx = d};
+		vm->rng = (struct rng){.fill = double_fill};
+		vm->genid = &d->genid;
+		d->genid.mem = &vm->guest_mem;
+		d->genid.rng = &vm->rng;
+		d->genid.address = GPA(DOUBLE_ADDRESS);
+		d->genid.line = (struct irq_line){.chip = &double_chip, .ctx = d};
+		if (vmgenid_rotate(&d->genid))
+			abort();
+		vm->mem.root = (u64 *)(void *)d->memory;
+		vm->records[0] = (struct vm_record){.desc = &double_desc, .obj = &d->state};
+		vm->records[1] = (struct vm_record){.desc = &vmgenid_state, .obj = &d->genid};
+		vm->record_count = 2;
+		vm->next = double_first;
+		double_first = vm;
+	}
+}
+
+struct vm *vm_first(void)
+{
+	return double_first;
+}
+
+struct vm *vm_find(const char *name)
+{
+	struct vm *vm;
+
+	for (vm = double_first; vm; vm = vm->next)
+		if (!strcmp(vm->config.name, name))
+			break;
+	return vm;
+}
+
+void vm_pause(struct vm *vm)
+{
+	if (vm->state == VM_RUNNING)
+		vm->state = VM_PAUSED;
+}
+
+void vm_resume(struct vm *vm)
+{
+	if (vm->state == VM_PAUSED)
+		vm->state = VM_RUNNING;
+}
+
+enum hv_error vm_reset(struct vm *vm)
+{
+	if (vm->state != VM_PAUSED)
+		vm->state = VM_RUNNING;
+	return HV_OK;
+}
+
+void vm_fail(struct vm *vm, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(vm->cause, sizeof(vm->cause), format, args);
+	va_end(args);
+	vm->state = VM_FAILED;
+}
+
+const char *vm_state_text(enum vm_state state)
+{
+	static const char *const texts[] = {"running", "paused", "off", "failed"};
+
+	return texts[state];
+}
+
+/* ---- memory ---- */
+
+struct pool machine_pool;
+
+enum hv_error pool_refill(void)
+{
+	return double_no_memory ? HV_ENO_MEMORY : HV_OK;
+}
+
+enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
+{
+	if (double_no_memory)
+		return HV_ENO_MEMORY;
+	image->root = malloc(DOUBLE_MEMORY);
+	if (!image->root)
+		abort();
+	memcpy(image->root, mem->root, DOUBLE_MEMORY);
+	return HV_OK;
+}
+
+void mem_image_fini(struct mem_image *image)
+{
+	free(image->root);
+}
+
+enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
+{
+	if (double_no_memory)
+		return HV_ENO_MEMORY;
+	memcpy(mem->root, image->root, DOUBLE_MEMORY);
+	return HV_OK;
+}
+
+#endif
