@@ -212,11 +212,15 @@ EFI_LDS := /usr/lib/elf_$(ARCH)_efi.lds
 LDFLAGS := -nostdlib -znocombreloc -z defs -z noexecstack -shared -Bsymbolic --gc-sections \
 	--no-undefined --exclude-libs ALL --build-id=none --no-warn-rwx-segments
 
-# gnu-efi's script, with the section kept that nothing refers to but the loader, and with what
-# -fdata-sections makes of .bss: objcopy would leave it out of the image.
+# gnu-efi's script, with the section kept that nothing refers to but the loader; and with zeroed
+# data, as -fdata-sections names it too, in a section that takes no room in the image.
+BSS := *(.sbss) *(.scommon) *(.dynbss) *(.bss .bss.*) *(COMMON)
 $(OUT)/efi.lds: $(EFI_LDS) Makefile
 	@mkdir -p $(@D)
-	@sed -e 's/\*(\.reloc)/KEEP(*(.reloc))/' -e 's/\*(\.bss)/*(.bss .bss.*)/' $< > $@
+	@sed -e 's/\*(\.reloc)/KEEP(*(.reloc))/' \
+		-e '/\*(\.sbss)/d; /\*(\.scommon)/d; /\*(\.dynbss)/d; /\*(\.bss)/d; /\*(COMMON)/d' \
+		-e 's/^  \.ignored\.reloc :/  .bss : { $(BSS) }\n  . = ALIGN(4096);\n&/' $< > $@
+	@grep -Fq ' .bss :' $@
 
 # Functions that may name a vector register: they only save them, when a caller passed any.
 VECTOR_ALLOWED := snprintf|sprintf
@@ -225,7 +229,7 @@ $(OUT)/anew.elf: $(PRODUCT_OBJECTS) $(OUT)/efi.lds $(NEWLIB_STAMP)
 	@echo "  LD        $@"
 	@$(LD) $(LDFLAGS) -T $(OUT)/efi.lds -Map=$(OUT)/anew.map $(EFI_CRT) $(PRODUCT_OBJECTS) \
 		-L/usr/lib -lgnuefi $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
-	@! readelf -SW $@ | grep -F ' .bss' || { echo "$@: .bss outside .data" >&2; exit 1; }
+	@! readelf -SW $@ | grep -E ' \.s?bss\.| COMMON' || { echo "$@: zeroed data left out" >&2; exit 1; }
 	@$(OBJDUMP) -d --no-show-raw-insn $@ | awk \
 		'/^[0-9a-f]+ <.*>:$$/ { name = substr($$2, 2, length($$2) - 3) } \
 		/%[xyz]mm/ && name !~ /^($(VECTOR_ALLOWED))$$/ && !seen[name]++ \
@@ -235,7 +239,7 @@ $(OUT)/anew.elf: $(PRODUCT_OBJECTS) $(OUT)/efi.lds $(NEWLIB_STAMP)
 $(IMAGE): $(OUT)/anew.elf
 	@echo "  EFI       $@"
 	@$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela \
-		-j '.rel.*' -j '.rela.*' -j .reloc --target efi-app-$(ARCH) --subsystem=10 $< $@
+		-j '.rel.*' -j '.rela.*' -j .reloc -j .bss --strip-all --target efi-app-$(ARCH) --subsystem=10 $< $@
 
 .PHONY: build
 build: $(IMAGE)

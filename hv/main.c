@@ -103,8 +103,10 @@ static void show_panic(const char *text)
 int anew_main(void)
 {
 	log_panic_hook = show_panic;
+	enum hv_error err = arch_check();
+
 	banner();
-	if (arch_check() || arch_cpu_on()) {
+	if (err || arch_cpu_on()) {
 		console_flush();
 		console_print("anew can't run on this machine; nothing was changed\n");
 		return 1;

@@ -229,9 +229,8 @@ static inline bool entry_is_shared_table(const struct stage2_format *format, u64
 
 static inline bool entry_is_leaf(const struct stage2_format *format, u64 entry, u32 level)
 {
-	return level == 0 ||
-	       (level == BLOCK_LEVEL && !entry_is_shared_table(format, entry) &&
-		(entry & format->leaf_bit) == format->leaf_value);
+	return level == 0 || (level == BLOCK_LEVEL && !entry_is_shared_table(format, entry) &&
+			      (entry & format->leaf_bit) == format->leaf_value);
 }
 
 static inline u64 address_of(const void *ptr)
@@ -258,28 +257,75 @@ static inline void sync_table(const struct stage2_format *format, const u64 *tab
 		format->sync(table, PAGE_SIZE);
 }
 
-/* Fills @to with the entries of @from as somebody sees them who shares everything below. */
-static void share_entries(const struct stage2_format *format, u64 *to, const u64 *from, u32 level)
+/* Whether the eight entries from @entry on are all absent, as most are in most tables. */
+static inline bool eight_absent(const u64 *entry)
 {
-	for (u32 i = 0; i < ENTRIES; i++) {
-		u64 entry = from[i];
+	return !(entry[0] | entry[1] | entry[2] | entry[3] | entry[4] | entry[5] | entry[6] |
+		 entry[7]);
+}
 
-		if (entry) {
-			if (entry_is_leaf(format, entry, level))
-				entry &= ~format->write_bit;
-			else
-				entry = entry_address(format, entry) | format->table_shared_bits;
+/* @entry of @level as somebody has it who shares what is below. */
+static inline u64 shared_entry(const struct stage2_format *format, u64 entry, u32 level)
+{
+	if (!entry)
+		return 0;
+	if (entry_is_leaf(format, entry, level))
+		return entry & ~format->write_bit;
+	return entry_address(format, entry) | format->table_shared_bits;
+}
+
+/* Takes the write bits out of a table that was shared and is not any more. */
+static void unshare_entries(const struct stage2_format *format, u64 *table, u32 level)
+{
+	for (u32 i = 0; i < ENTRIES; i++)
+		table[i] = shared_entry(format, table[i], level);
+	sync_table(format, table);
+}
+
+/* share_entries() for a @level that the compiler knows. */
+__attribute__((always_inline)) static inline void share_level(const struct stage2_format *format,
+							      const struct pool *pool, u64 *to,
+							      const u64 *from, u32 level)
+{
+	/* Neighbours in a table mostly are neighbours in the pool. */
+	u64 near = UINT64_MAX;
+	u64 address_mask = format->address_mask;
+	u64 leaf_mask = ~format->write_bit;
+	u32 *unit = NULL;
+	u64 mask = 0;
+
+	for (u32 i = 0; i < ENTRIES; i++) {
+		u64 entry, addr;
+
+		if (i % 8 == 0 && eight_absent(from + i)) {
+			__builtin_memset(to + i, 0, 8 * sizeof(*to));
+			i += 7;
+			continue;
 		}
-		to[i] = entry;
+		entry = from[i];
+		to[i] = level == 0 ? entry & leaf_mask : shared_entry(format, entry, level);
+		if (!entry)
+			continue;
+		addr = entry & address_mask;
+		if (addr / BLOCK_SIZE != near) {
+			near = addr / BLOCK_SIZE;
+			unit = unit_of(pool, addr);
+			mask = unit[1] == WHOLE ? 0 : BLOCK_PAGES - 1;
+		}
+		unit[addr / PAGE_SIZE & mask]++;
 	}
 	sync_table(format, to);
 }
 
-static void ref_entries(const struct stage2_format *format, struct pool *pool, const u64 *table)
+/* Fills @to with the entries of @from as shared ones, with a reference more to all of them. */
+static void share_entries(const struct stage2_format *format, const struct pool *pool, u64 *to,
+			  const u64 *from, u32 level)
 {
-	for (u32 i = 0; i < ENTRIES; i++)
-		if (table[i])
-			++*count_of(pool, entry_address(format, table[i]));
+	/* Leaf tables are copied most, and each of their entries counts. */
+	if (level == 0)
+		share_level(format, pool, to, from, 0);
+	else
+		share_level(format, pool, to, from, level);
 }
 
 static void unref_table(const struct stage2_format *format, struct pool *pool, u64 *table,
@@ -287,6 +333,8 @@ static void unref_table(const struct stage2_format *format, struct pool *pool, u
 {
 	if (pool_refs(pool, table) == 1) {
 		for (u32 i = 0; i < ENTRIES; i++) {
+			if (i % 8 == 0 && eight_absent(table + i))
+				i += 7;
 			if (!table[i])
 				continue;
 
@@ -404,10 +452,8 @@ static u64 *share_root(const struct stage2_format *format, struct pool *pool, co
 {
 	u64 *root = pool_alloc_page(pool);
 
-	if (root) {
-		share_entries(format, root, from, TOP_LEVEL);
-		ref_entries(format, pool, root);
-	}
+	if (root)
+		share_entries(format, pool, root, from, TOP_LEVEL);
 	return root;
 }
 
@@ -496,13 +542,12 @@ static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 
 	if (pool_refs(mem->pool, old) == 1) {
 		/* The others are gone. What is below may still be shared. */
-		share_entries(format, old, old, level);
+		unshare_entries(format, old, level);
 	} else {
 		table = pool_alloc_page(mem->pool);
 		if (!table)
 			return HV_ENO_MEMORY;
-		share_entries(format, table, old, level);
-		ref_entries(format, mem->pool, table);
+		share_entries(format, mem->pool, table, old, level);
 		pool_unref(mem->pool, old);
 		mem->table_pages++;
 	}

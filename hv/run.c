@@ -37,8 +37,6 @@ static enum hv_verdict handle_memory(struct vcpu *vcpu, struct hv_exit *exit)
 
 	switch (mem_fault(&vm->mem, exit->gpa, exit->is_write)) {
 	case HV_OK:
-		if (vm->mem.stale)
-			vcpu->pending |= PENDING_FLUSH;
 		return VERDICT_RESUME;
 	case HV_ENO_MEMORY:
 		/* The scheduler fetches more from the firmware and lets the guest try again. */
@@ -99,6 +97,9 @@ void vcpu_run(struct vcpu *vcpu)
 	vcpu->state = VCPU_RUNNING;
 	vcpu->pending |= PENDING_IRQ;
 	for (;;) {
+		/* Faults, devices and walks of the guest's tables may all have copied a page. */
+		if (vm->mem.stale)
+			vcpu->pending |= PENDING_FLUSH;
 		if (vcpu->pending) {
 			if (vcpu->pending & PENDING_LEAVE)
 				break;

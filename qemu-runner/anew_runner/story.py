@@ -39,8 +39,9 @@ class Reading(NamedTuple):
 class Progress:
     """Says what is being done, and every few seconds that it still is."""
 
-    def __init__(self, write):
+    def __init__(self, write, detail):
         self._write = write
+        self._detail = detail  # called for what is added to a line that says that we still wait
         self._begin = time.monotonic()
         self._text = None
         self._since = self._said = self._begin
@@ -64,14 +65,14 @@ class Progress:
 
     def _line(self, text):
         self._said = time.monotonic()
-        self._write(f"[{self._said - self._begin:5.1f} s] {text}")
+        self._write(f"[{self._said - self._begin:5.1f} s] {text}"[:WIDTH])
 
     def _tick(self):
         while not self._done.wait(0.2):
             with self._lock:
                 now = time.monotonic()
                 if self._text and now - self._said >= TICK:
-                    self._line(f"  ... still at it, for {now - self._since:.0f} s")
+                    self._line(f"  ... for {now - self._since:.0f} s now{self._detail()}")
 
 
 def _read(machine, who, reseeded=None):
@@ -144,11 +145,18 @@ PROOF = ("What this proves: the guest was put back twice to the very same moment
 
 def tell(machine, write):
     """Runs it on @machine, which is not started yet. The exit status; Failed when it breaks off."""
-    with Progress(write) as progress:
+    def last_line():
+        lines = machine.guest_output().rstrip().rsplit("\n", 1)
+        # Not what would move the cursor of who reads this.
+        text = "".join(c for c in lines[-1] if c.isprintable())
+        return f"; the guest's last line: {text}" if text else ""
+
+    with Progress(write, last_line) as progress:
         progress.say(f"starting the machine {machine.machine_name} with anew")
         machine.start()
         progress.say("anew runs; the demo guest (an unmodified Debian kernel) boots")
         machine.expect(r"^anew-demo: ready$", BOOT_TIMEOUT)
+        machine.expect(r"^demo# ", COMMAND_TIMEOUT)
         progress.say("source: the guest is up; reading its id and 16 random bytes")
         source = _read(machine, "source")
         progress.say(f"source: snapshot demo {SNAPSHOT}")

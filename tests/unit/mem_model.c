@@ -258,8 +258,7 @@ static void begin_vm(struct model *m, u32 i)
 		return;
 	}
 	for (u32 s = 0; s < ARRAY_COUNT(layout); s++)
-		CHECK(mem_add(mem, GPA(layout[s].base), layout[s].length, layout[s].kind) ==
-		      HV_OK);
+		CHECK(mem_add(mem, GPA(layout[s].base), layout[s].length, layout[s].kind) == HV_OK);
 }
 
 static void guest_access(struct model *m, u32 i, u32 page, bool write)
@@ -336,7 +335,7 @@ static void copy_access(struct model *m, u32 i, u32 page, bool write)
 
 static void check_outside(struct model *m, u32 i)
 {
-	static const u64 holes[] = {MIB(4) + KIB(64), MIB(5) - 1,  MIB(5) + PAGE_SIZE,
+	static const u64 holes[] = {MIB(4) + KIB(64), MIB(5) - 1,   MIB(5) + PAGE_SIZE,
 				    GIB(1) + MIB(1),  GIB(600) - 1, UINT64_MAX};
 	u64 hole = holes[pick(m, ARRAY_COUNT(holes))];
 	u8 byte[2] = {0};

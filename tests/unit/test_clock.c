@@ -14,7 +14,7 @@ struct board {
 	u32 calls[4];
 	u32 order[16];
 	u32 count;
-	u64 rearm[4];           /* deadline that a timer arms itself for when it is called */
+	u64 rearm[4];            /* deadline that a timer arms itself for when it is called */
 	struct timer *cancel[4]; /* what it cancels then */
 };
 

@@ -124,7 +124,8 @@ static void test_fill_in_by_block_or_page(void **state)
 	assert_int_equal(mem.private_pages, 512);
 	assert_int_equal(mem.table_pages, 3);
 	for (u64 gpa = MIB(2); gpa < MIB(4); gpa += 8)
-		assert_int_equal(*(u64 *)(void *)mem_model_walk(mem.format, mem.root, gpa, true), 0);
+		assert_int_equal(*(u64 *)(void *)mem_model_walk(mem.format, mem.root, gpa, true),
+				 0);
 	/* The last page of the slot has no block to itself. */
 	assert_int_equal(mem_fault(&mem, GPA(MIB(6)), true), HV_OK);
 	assert_int_equal(mem.private_pages, 513);
@@ -229,7 +230,7 @@ static void test_host_write_makes_stale(void **state)
 static void test_table_copy_makes_stale(void **state)
 {
 	static const struct stage2_format *const formats[] = {&fake_format_walkable,
-							       &fake_format_hidden};
+							      &fake_format_hidden};
 	struct board *b = *state;
 	struct mem_image image;
 	struct mem mem;
@@ -382,11 +383,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_add_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fill_in_by_block_or_page, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_block_is_copied_page_by_page, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(test_block_is_copied_page_by_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_user_copies_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hidden_tables_fault_on_reads, setup,
-						teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_tables_fault_on_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_write_makes_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_copy_makes_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_attach_refuses_what_is_foreign, setup,

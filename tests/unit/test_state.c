@@ -29,8 +29,7 @@ static void thing_before_save(void *obj)
 	TRANSIENT(struct thing, wiring, "wiring")
 
 extern const struct state_desc thing_state;
-STATE_DEFINE(thing_state, "thing", 3, struct thing, THING_FIELDS,
-	     .before_save = thing_before_save);
+STATE_DEFINE(thing_state, "thing", 3, struct thing, THING_FIELDS, .before_save = thing_before_save);
 
 static void test_description(void **state)
 {
@@ -68,7 +67,7 @@ static void test_error_texts(void **state)
 	(void)state;
 	assert_string_equal(hv_error_text(HV_OK), "ok");
 	assert_string_equal(hv_error_text(HV_ENO_ENTROPY), "no entropy");
-	assert_non_null(hv_error_text((enum hv_error)-99));
+	assert_non_null(hv_error_text((enum hv_error) - 99));
 }
 
 int main(void)

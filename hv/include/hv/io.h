@@ -61,7 +61,7 @@ struct io_bus {
 void io_bus_init(struct io_bus *bus);
 
 /*
- * Adds a copy of @region. HV_EINVAL for an empty or wrapping region, HV_EEXISTS when it overlaps
+ * Adds a copy of @region. HV_EINVALID for an empty or wrapping region, HV_EEXISTS when it overlaps
  * another of the same space, HV_ENO_SPACE when the table is full.
  */
 HV_MUST_CHECK enum hv_error io_register(struct io_bus *bus, const struct io_region *region);

@@ -18,8 +18,8 @@ struct vm_arch {
 struct fake_machine {
 	u64 counter; /* arch_counter() */
 	u64 counter_hz;
-	enum hv_error (*vm_init)(struct vm *vm); /* adds devices; may be NULL */
-	void (*vm_fini)(struct vm *vm);          /* may be NULL */
+	enum hv_error (*vm_init)(struct vm *vm);  /* adds devices; may be NULL */
+	void (*vm_fini)(struct vm *vm);           /* may be NULL */
 	enum hv_error (*vm_reset)(struct vm *vm); /* may be NULL */
 };
 
