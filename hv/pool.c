@@ -3,8 +3,8 @@
 #include <internal/pool.h>
 #include <stdlib.h>
 
-#define BLOCK_BYTES  MIB(2)
-#define BLOCK_PAGES  512u
+#define BLOCK_BYTES   MIB(2)
+#define BLOCK_PAGES   512u
 #define REFILL_BLOCKS 16u
 
 struct pool machine_pool;
@@ -21,13 +21,14 @@ static u32 take(u32 blocks)
 
 		piece = (u32)min_u64(piece, blocks - got);
 		/* The counts first: a page for every four blocks' worth of them. */
-		refs = host_alloc_pages((u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) /
-					      PAGE_SIZE));
+		refs = host_alloc_pages(
+			(u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) / PAGE_SIZE));
 		if (!refs)
 			break;
 		if (host_alloc_blocks(piece, &base)) {
-			host_free_pages(refs, (u32)((piece * BLOCK_PAGES * sizeof(*refs) +
-						     PAGE_SIZE - 1) / PAGE_SIZE));
+			host_free_pages(
+				refs, (u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) /
+					    PAGE_SIZE));
 			piece /= 2;
 			continue;
 		}

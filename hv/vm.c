@@ -165,11 +165,13 @@ static enum hv_error build(struct vm *vm)
 	enum hv_error err = pool_reserve(vm->config.memory);
 
 	if (err) {
-		log_error("%s: memory = %lluM, but the machine has only %llu MiB left: give it less "
-			  "in anew.conf",
-			  vm->config.name, (unsigned long long)(vm->config.memory >> 20),
-			  (unsigned long long)((host_memory_free() +
-						machine_pool.free_pages * PAGE_SIZE) >> 20));
+		log_error(
+			"%s: memory = %lluM, but the machine has only %llu MiB left: give it less "
+			"in anew.conf",
+			vm->config.name, (unsigned long long)(vm->config.memory >> 20),
+			(unsigned long long)((host_memory_free() +
+					      machine_pool.free_pages * PAGE_SIZE) >>
+					     20));
 		return err;
 	}
 	err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);

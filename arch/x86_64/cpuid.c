@@ -13,12 +13,12 @@
 #include <internal/vm.h>
 
 /* Leaf 1. */
-#define ECX1_HARDWARE  (BIT(0) | BIT(1) | BIT(9) | BIT(19) | BIT(20) | BIT(23) | BIT(25))
-#define ECX1_EMULATED  (BIT(21) | BIT(24) | BIT(31)) /* x2APIC, TSC-deadline, hypervisor */
+#define ECX1_HARDWARE (BIT(0) | BIT(1) | BIT(9) | BIT(19) | BIT(20) | BIT(23) | BIT(25))
+#define ECX1_EMULATED (BIT(21) | BIT(24) | BIT(31)) /* x2APIC, TSC-deadline, hypervisor */
 #define EDX1_HARDWARE                                                                              \
-	(BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) |                   \
-	 BIT(11) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | \
-	 BIT(25) | BIT(26))
+	(BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) |         \
+	 BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | \
+	 BIT(26))
 #define EDX1_EMULATED BIT(9) /* APIC */
 /* Leaf 7: FSGSBASE BMI1 SMEP BMI2 ADX SMAP. */
 #define EBX7_HARDWARE (BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(19) | BIT(20))
@@ -50,28 +50,41 @@ struct cpuid_row {
 
 /* Leaves with subleaves: only subleaf 0 has a value. Sorted by leaf. */
 static const struct cpuid_row rows[] = {
-	{0x0, SPECIAL_NONE, {0x7, TEXT4('A', 'u', 't', 'h'), TEXT4('c', 'A', 'M', 'D'),
-			     TEXT4('e', 'n', 't', 'i')}},
-	{0x1, SPECIAL_APIC_ID, {SIGNATURE, 0x00010800, (u32)(ECX1_HARDWARE | ECX1_EMULATED),
-				(u32)(EDX1_HARDWARE | EDX1_EMULATED)}},
+	{0x0,
+	 SPECIAL_NONE,
+	 {0x7, TEXT4('A', 'u', 't', 'h'), TEXT4('c', 'A', 'M', 'D'), TEXT4('e', 'n', 't', 'i')}},
+	{0x1,
+	 SPECIAL_APIC_ID,
+	 {SIGNATURE, 0x00010800, (u32)(ECX1_HARDWARE | ECX1_EMULATED),
+	  (u32)(EDX1_HARDWARE | EDX1_EMULATED)}},
 	{0x7, SPECIAL_NONE, {0, (u32)(EBX7_HARDWARE | EBX7_EMULATED), 0, 0}},
-	{0x40000000, SPECIAL_NONE, {0x40000010, TEXT4('a', 'n', 'e', 'w'),
-				    TEXT4('a', 'n', 'e', 'w'), TEXT4('a', 'n', 'e', 'w')}},
+	{0x40000000,
+	 SPECIAL_NONE,
+	 {0x40000010, TEXT4('a', 'n', 'e', 'w'), TEXT4('a', 'n', 'e', 'w'),
+	  TEXT4('a', 'n', 'e', 'w')}},
 	{0x40000001, SPECIAL_NONE, {1, 0, 0, 0}}, /* version of this interface */
 	{0x40000010, SPECIAL_TSC, {0, 0, 0, 0}},
 	/* The paravirtual clock and nothing else of that interface: pvclock.c. */
-	{0x40000100, SPECIAL_NONE, {0x40000101, TEXT4('K', 'V', 'M', 'K'),
-				    TEXT4('V', 'M', 'K', 'V'), TEXT4('M', 0, 0, 0)}},
+	{0x40000100,
+	 SPECIAL_NONE,
+	 {0x40000101, TEXT4('K', 'V', 'M', 'K'), TEXT4('V', 'M', 'K', 'V'), TEXT4('M', 0, 0, 0)}},
 	{0x40000101, SPECIAL_NONE, {BIT(3) | BIT(24), 0, 0, 0}},
-	{0x80000000, SPECIAL_NONE, {0x80000008, TEXT4('A', 'u', 't', 'h'),
-				    TEXT4('c', 'A', 'M', 'D'), TEXT4('e', 'n', 't', 'i')}},
-	{0x80000001, SPECIAL_NONE, {SIGNATURE, 0, (u32)ECX81_HARDWARE,
-				    (u32)(EDX81_HARDWARE |
-					  ((EDX1_HARDWARE | EDX1_EMULATED) & EDX81_COPIED))}},
-	{0x80000002, SPECIAL_NONE, {TEXT4('a', 'n', 'e', 'w'), TEXT4(' ', 'b', 'a', 's'),
-				    TEXT4('e', 'l', 'i', 'n'), TEXT4('e', ' ', 'p', 'r')}},
-	{0x80000003, SPECIAL_NONE, {TEXT4('o', 'c', 'e', 's'), TEXT4('s', 'o', 'r', ' '),
-				    TEXT4('x', '8', '6', '-'), TEXT4('1', 0, 0, 0)}},
+	{0x80000000,
+	 SPECIAL_NONE,
+	 {0x80000008, TEXT4('A', 'u', 't', 'h'), TEXT4('c', 'A', 'M', 'D'),
+	  TEXT4('e', 'n', 't', 'i')}},
+	{0x80000001,
+	 SPECIAL_NONE,
+	 {SIGNATURE, 0, (u32)ECX81_HARDWARE,
+	  (u32)(EDX81_HARDWARE | ((EDX1_HARDWARE | EDX1_EMULATED) & EDX81_COPIED))}},
+	{0x80000002,
+	 SPECIAL_NONE,
+	 {TEXT4('a', 'n', 'e', 'w'), TEXT4(' ', 'b', 'a', 's'), TEXT4('e', 'l', 'i', 'n'),
+	  TEXT4('e', ' ', 'p', 'r')}},
+	{0x80000003,
+	 SPECIAL_NONE,
+	 {TEXT4('o', 'c', 'e', 's'), TEXT4('s', 'o', 'r', ' '), TEXT4('x', '8', '6', '-'),
+	  TEXT4('1', 0, 0, 0)}},
 	{0x80000004, SPECIAL_NONE, {0, 0, 0, 0}},
 	/* Caches of an ordinary processor: 32 KiB L1, 512 KiB L2. */
 	{0x80000005, SPECIAL_NONE, {0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140}},
@@ -86,9 +99,8 @@ static const struct {
 	u8 reg; /* 0 EAX .. 3 EDX */
 	u64 bits;
 } required[] = {
-	{0x1, 2, ECX1_HARDWARE},        {0x1, 3, EDX1_HARDWARE},
-	{0x7, 1, EBX7_HARDWARE},        {0x80000001, 2, ECX81_HARDWARE},
-	{0x80000001, 3, EDX81_HARDWARE},
+	{0x1, 2, ECX1_HARDWARE},         {0x1, 3, EDX1_HARDWARE},         {0x7, 1, EBX7_HARDWARE},
+	{0x80000001, 2, ECX81_HARDWARE}, {0x80000001, 3, EDX81_HARDWARE},
 };
 
 enum hv_error cpuid_check(void)

@@ -154,13 +154,25 @@ static enum hv_error add_testdev(struct vm *vm)
 {
 	struct testdev *dev = &vm->arch.testdev;
 	const struct io_region regions[] = {
-		{.name = "test device", .space = IO_MMIO, .base = TESTDEV_BASE,
-		 .length = TESTDEV_MMIO_BYTES, .unaligned = true, .handler = testdev_mmio_io,
+		{.name = "test device",
+		 .space = IO_MMIO,
+		 .base = TESTDEV_BASE,
+		 .length = TESTDEV_MMIO_BYTES,
+		 .unaligned = true,
+		 .handler = testdev_mmio_io,
 		 .ctx = dev},
-		{.name = "test exit", .space = IO_PIO, .base = PORT_TEST_EXIT, .length = 4,
-		 .handler = testdev_exit_io, .ctx = dev},
-		{.name = "test output", .space = IO_PIO, .base = PORT_TEST_PUTC, .length = 1,
-		 .handler = testdev_putc_io, .ctx = dev},
+		{.name = "test exit",
+		 .space = IO_PIO,
+		 .base = PORT_TEST_EXIT,
+		 .length = 4,
+		 .handler = testdev_exit_io,
+		 .ctx = dev},
+		{.name = "test output",
+		 .space = IO_PIO,
+		 .base = PORT_TEST_PUTC,
+		 .length = 1,
+		 .handler = testdev_putc_io,
+		 .ctx = dev},
 	};
 
 	testdev_init(dev, &testdev_ops, vm);
@@ -172,26 +184,73 @@ static enum hv_error add_regions(struct vm *vm)
 {
 	struct vm_arch *arch = &vm->arch;
 	const struct io_region regions[] = {
-		{.name = "local APIC", .space = IO_MMIO, .base = LAPIC_BASE, .length = PAGE_SIZE,
-		 .handler = vapic_mmio, .ctx = &arch->apics},
-		{.name = "x2APIC", .space = IO_REG, .base = MSR_X2APIC, .length = 0x100,
-		 .handler = vapic_msr, .ctx = &arch->apics},
-		{.name = "I/O APIC", .space = IO_MMIO, .base = IOAPIC_BASE, .length = PAGE_SIZE,
-		 .handler = vioapic_mmio, .ctx = &arch->ioapic},
-		{.name = "PIT", .space = IO_PIO, .base = PORT_PIT, .length = 4, .size_max = 1,
-		 .handler = pit_io, .ctx = &arch->pit},
-		{.name = "system control", .space = IO_PIO, .base = PORT_SYSTEM, .length = 1,
-		 .size_max = 1, .handler = pit_port61, .ctx = &arch->pit},
-		{.name = "keyboard controller", .space = IO_PIO, .base = PORT_KEYBOARD, .length = 1,
-		 .size_max = 1, .handler = power_keyboard_io, .ctx = &arch->power},
-		{.name = "RTC", .space = IO_PIO, .base = PORT_RTC, .length = 2, .size_max = 1,
-		 .handler = rtc_cmos_io, .ctx = &arch->rtc},
-		{.name = "COM1", .space = IO_PIO, .base = PORT_COM1, .length = 8, .size_max = 1,
-		 .handler = uart_16550_io, .ctx = &arch->uart},
-		{.name = "sleep", .space = IO_PIO, .base = PORT_SLEEP_CONTROL, .length = 2,
-		 .size_max = 1, .handler = power_sleep_io, .ctx = &arch->power},
-		{.name = "reset", .space = IO_PIO, .base = PORT_RESET, .length = 1, .size_max = 1,
-		 .handler = power_reset_io, .ctx = &arch->power},
+		{.name = "local APIC",
+		 .space = IO_MMIO,
+		 .base = LAPIC_BASE,
+		 .length = PAGE_SIZE,
+		 .handler = vapic_mmio,
+		 .ctx = &arch->apics},
+		{.name = "x2APIC",
+		 .space = IO_REG,
+		 .base = MSR_X2APIC,
+		 .length = 0x100,
+		 .handler = vapic_msr,
+		 .ctx = &arch->apics},
+		{.name = "I/O APIC",
+		 .space = IO_MMIO,
+		 .base = IOAPIC_BASE,
+		 .length = PAGE_SIZE,
+		 .handler = vioapic_mmio,
+		 .ctx = &arch->ioapic},
+		{.name = "PIT",
+		 .space = IO_PIO,
+		 .base = PORT_PIT,
+		 .length = 4,
+		 .size_max = 1,
+		 .handler = pit_io,
+		 .ctx = &arch->pit},
+		{.name = "system control",
+		 .space = IO_PIO,
+		 .base = PORT_SYSTEM,
+		 .length = 1,
+		 .size_max = 1,
+		 .handler = pit_port61,
+		 .ctx = &arch->pit},
+		{.name = "keyboard controller",
+		 .space = IO_PIO,
+		 .base = PORT_KEYBOARD,
+		 .length = 1,
+		 .size_max = 1,
+		 .handler = power_keyboard_io,
+		 .ctx = &arch->power},
+		{.name = "RTC",
+		 .space = IO_PIO,
+		 .base = PORT_RTC,
+		 .length = 2,
+		 .size_max = 1,
+		 .handler = rtc_cmos_io,
+		 .ctx = &arch->rtc},
+		{.name = "COM1",
+		 .space = IO_PIO,
+		 .base = PORT_COM1,
+		 .length = 8,
+		 .size_max = 1,
+		 .handler = uart_16550_io,
+		 .ctx = &arch->uart},
+		{.name = "sleep",
+		 .space = IO_PIO,
+		 .base = PORT_SLEEP_CONTROL,
+		 .length = 2,
+		 .size_max = 1,
+		 .handler = power_sleep_io,
+		 .ctx = &arch->power},
+		{.name = "reset",
+		 .space = IO_PIO,
+		 .base = PORT_RESET,
+		 .length = 1,
+		 .size_max = 1,
+		 .handler = power_reset_io,
+		 .ctx = &arch->power},
 	};
 
 	enum hv_error err = add_all(vm, regions, ARRAY_COUNT(regions));
@@ -346,6 +405,27 @@ static void set_entry_state(struct x86_state *s, const struct boot_entry *entry)
 	s->gdtr.limit = entry->gdt_limit;
 }
 
+/*
+ * What is found at the reset vector by a guest that jumps there to reboot, as Linux does where ACPI
+ * is hardware-reduced and there is no EFI: real-mode code that uses the reset register.
+ */
+static enum hv_error write_reset_vector(struct vm *vm)
+{
+	static const u8 code[] = {
+		0xb0,
+		POWER_RESET_VALUE, /* mov al, POWER_RESET_VALUE */
+		0xba,
+		PORT_RESET & 0xff,
+		PORT_RESET >> 8, /* mov dx, PORT_RESET */
+		0xee,            /* out dx, al */
+		0xf4,
+		0xeb,
+		0xfd, /* 1: hlt; jmp 1b */
+	};
+
+	return guest_write(&vm->guest_mem, GPA(RESET_VECTOR), code, sizeof(code));
+}
+
 enum hv_error arch_vm_reset(struct vm *vm)
 {
 	struct vm_arch *arch = &vm->arch;
@@ -376,6 +456,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	if (!err)
 		err = acpi_build(&machine, &vm->guest_mem, GPA(ACPI_TABLES_BASE), ACPI_TABLES_ROOM,
 				 &rsdp, &used);
+	if (!err)
+		err = write_reset_vector(vm);
 	if (!err)
 		err = rng_fill(&vm->rng, seed, sizeof(seed));
 	if (err)

@@ -8,8 +8,8 @@
 #include <internal/vm.h>
 
 enum msr_kind {
-	MSR_CONSTANT,    /* reads the value; a write is dropped */
-	MSR_READ_ONLY,   /* reads the value; a write is refused */
+	MSR_CONSTANT,  /* reads the value; a write is dropped */
+	MSR_READ_ONLY, /* reads the value; a write is refused */
 	MSR_IS_TSC,
 	MSR_IS_TSC_ADJUST,
 	MSR_IS_EFER,
@@ -168,8 +168,8 @@ static enum io_result msr_access(struct vm *vm, u32 msr, struct io_access *acces
 		return access->is_write ? msr_write(vcpu, &rows[i], access->value)
 					: msr_read(vcpu, &rows[i], &access->value);
 	}
-	log_limited(&vm->log_limit, LOG_DEBUG, "%s: %s of unknown MSR %xh refused",
-		    vm->config.name, access->is_write ? "write" : "read", msr);
+	log_limited(&vm->log_limit, LOG_DEBUG, "%s: %s of unknown MSR %xh refused", vm->config.name,
+		    access->is_write ? "write" : "read", msr);
 	return IO_FAULT;
 }
 
@@ -199,7 +199,10 @@ enum hv_error msr_register(struct vm *vm)
 	const struct io_region regions[] = {
 		/* Below the x2APIC's, which the machine registers itself. */
 		{.name = "MSRs", .base = RANGE_LOW, .length = MSR_X2APIC, .handler = msr_low},
-		{.name = "MSRs c000", .base = RANGE_HIGH, .length = RANGE_COUNT, .handler = msr_high},
+		{.name = "MSRs c000",
+		 .base = RANGE_HIGH,
+		 .length = RANGE_COUNT,
+		 .handler = msr_high},
 		{.name = "MSRs c001", .base = RANGE_AMD, .length = RANGE_COUNT, .handler = msr_amd},
 	};
 

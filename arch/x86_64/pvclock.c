@@ -42,8 +42,7 @@ static void set_rate(struct time_info *info, u64 hz)
 	while (hz << shift <= NS_PER_SEC)
 		shift++;
 	info->tsc_shift = (int8_t)shift;
-	info->tsc_to_system_mul =
-		(u32)(((unsigned __int128)NS_PER_SEC << 32) / (hz << shift));
+	info->tsc_to_system_mul = (u32)(((unsigned __int128)NS_PER_SEC << 32) / (hz << shift));
 }
 
 static enum io_result pvclock_msr(void *ctx, struct io_access *access)

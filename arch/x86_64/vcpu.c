@@ -168,9 +168,8 @@ static void state_after_load(void *obj)
 	TRANSIENT(struct x86_state, pad, "padding")                                                \
 	SAVED(struct x86_state, fpu)
 
-STATE_DEFINE(x86_state_desc, "x86-cpu", 1, struct x86_state, X86_STATE_FIELDS,
-	     .check = state_check, .before_save = state_before_save,
-	     .after_load = state_after_load);
+STATE_DEFINE(x86_state_desc, "x86-cpu", 1, struct x86_state, X86_STATE_FIELDS, .check = state_check,
+	     .before_save = state_before_save, .after_load = state_after_load);
 
 enum hv_error arch_vcpu_init(struct vcpu *vcpu)
 {
@@ -288,8 +287,8 @@ static enum hv_verdict fault_ud(struct vcpu *vcpu)
 /* APM vol. 2 section 3.1.1 and 14.6: what a write to CR0 may be, and the way into long mode. */
 static bool write_cr0(struct x86_state *s, u64 value)
 {
-	const u64 defined = CR0_PE | CR0_MP | BIT(2) | BIT(3) | CR0_ET | CR0_NE | CR0_WP |
-			    BIT(18) | CR0_NW | CR0_CD | CR0_PG;
+	const u64 defined = CR0_PE | CR0_MP | BIT(2) | BIT(3) | CR0_ET | CR0_NE | CR0_WP | BIT(18) |
+			    CR0_NW | CR0_CD | CR0_PG;
 
 	if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) ||
 	    ((value & CR0_NW) && !(value & CR0_CD)))

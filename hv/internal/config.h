@@ -6,11 +6,11 @@
 #include <hv/error.h>
 #include <hv/types.h>
 
-#define CONFIG_VM_MAX   16
-#define CONFIG_NAME_MAX 32
-#define CONFIG_PATH_MAX 128
+#define CONFIG_VM_MAX      16
+#define CONFIG_NAME_MAX    32
+#define CONFIG_PATH_MAX    128
 #define CONFIG_CMDLINE_MAX 1024
-#define CONFIG_TEXT_MAX KIB(64) /* size of anew.conf that is still read, bytes */
+#define CONFIG_TEXT_MAX    KIB(64) /* size of anew.conf that is still read, bytes */
 
 struct vm_config {
 	char name[CONFIG_NAME_MAX];

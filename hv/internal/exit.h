@@ -24,7 +24,7 @@ enum hv_exit_reason {
 #define HV_EXIT_ENUM(name, text) EXIT_##name,
 	HV_EXITS(HV_EXIT_ENUM)
 #undef HV_EXIT_ENUM
-		EXIT_REASON_COUNT
+	EXIT_REASON_COUNT
 };
 
 struct hv_exit {

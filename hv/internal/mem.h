@@ -17,16 +17,16 @@
  * 512 entries a table; level 0 is the leaf table, each level above covers 512 times more.
  */
 struct stage2_format {
-	u64 address_mask; /* of the physical address in an entry */
-	u64 page_bits;    /* of a writable 4 KiB leaf */
-	u64 block_bits;   /* of a writable 2 MiB leaf at level 1 */
-	u64 table_bits;   /* of a pointer to a table whose leaves decide what is writable */
+	u64 address_mask;      /* of the physical address in an entry */
+	u64 page_bits;         /* of a writable 4 KiB leaf */
+	u64 block_bits;        /* of a writable 2 MiB leaf at level 1 */
+	u64 table_bits;        /* of a pointer to a table whose leaves decide what is writable */
 	u64 table_shared_bits; /* of a pointer to a shared table: everything below is read-only */
 	u64 write_bit;         /* clear: read-only. In leaves */
 	u64 present_bit;
-	u64 leaf_bit;    /* at level 1: this is a 2 MiB leaf, not a table */
-	u64 leaf_value;  /* of leaf_bit that says so */
-	u64 shared_bit;  /* software: the table below is shared (kept also if not present) */
+	u64 leaf_bit;         /* at level 1: this is a 2 MiB leaf, not a table */
+	u64 leaf_value;       /* of leaf_bit that says so */
+	u64 shared_bit;       /* software: the table below is shared (kept also if not present) */
 	bool shared_walkable; /* the hardware walks shared tables (false: reads fault as well) */
 	/* Makes @entries changed table entries visible to the hardware walker. May be NULL. */
 	void (*sync)(const void *entry, size_t bytes);
@@ -44,8 +44,8 @@ struct pool_extent {
 struct pool {
 	struct pool_extent extents[POOL_EXTENT_MAX];
 	u32 extent_count;
-	u64 free_pages;   /* 4 KiB pages, in free blocks or single */
-	u64 free_blocks;  /* whole free 2 MiB blocks */
+	u64 free_pages;  /* 4 KiB pages, in free blocks or single */
+	u64 free_blocks; /* whole free 2 MiB blocks */
 	u64 total_pages;
 	void *page_list;  /* free single pages, linked through themselves */
 	void *block_list; /* free blocks, linked through themselves */
@@ -70,7 +70,8 @@ u32 pool_refs(const struct pool *pool, const void *ptr);
 
 enum mem_kind {
 	MEM_RAM,      /* the guest's to use */
-	MEM_RESERVED, /* memory of a device or of the firmware's tables: reserved in the memory map */
+	MEM_RESERVED, /* memory of a device or of the firmware's tables: reserved in the memory map
+		       */
 };
 
 struct mem_slot {

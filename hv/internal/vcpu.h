@@ -10,8 +10,10 @@
 struct vm;
 
 /* What has to be done before the next entry; one word, looked at once per entry. */
-#define PENDING_IRQ   ((u32)1 << 0) /* the interrupt controller may have something to deliver */
-#define PENDING_LEAVE ((u32)1 << 1) /* go back to the scheduler: timer, pause, work for firmware */
+#define PENDING_IRQ ((u32)1 << 0) /* the interrupt controller may have something to deliver */
+#define PENDING_LEAVE                                                                              \
+	((u32)1 << 1)               /* go back to the scheduler: timer, pause, work for firmware   \
+				     */
 #define PENDING_FLUSH ((u32)1 << 2) /* second-stage translations are stale */
 
 enum vcpu_state {
@@ -23,12 +25,12 @@ enum vcpu_state {
 };
 
 struct vcpu {
-	struct vm *vm;          /* [c] */
-	u32 index;              /* [c] */
-	enum vcpu_state state;  /* [s] scheduler */
-	u32 pending;            /* [v] PENDING_* */
+	struct vm *vm;                /* [c] */
+	u32 index;                    /* [c] */
+	enum vcpu_state state;        /* [s] scheduler */
+	u32 pending;                  /* [v] PENDING_* */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
-	struct vcpu_arch arch;  /* [v] */
+	struct vcpu_arch arch;        /* [v] */
 };
 
 #endif

@@ -86,12 +86,12 @@ struct vm {
 	void *console_input_ctx;
 	struct vmgenid *genid;      /* [c] the device; part of arch */
 	struct log_limit log_limit; /* [v] */
-	u64 first_entry_counter;    /* [v] host counter at the first entry since (re)start; 0: none */
-	u32 record_count;           /* [c] */
+	u64 first_entry_counter; /* [v] host counter at the first entry since (re)start; 0: none */
+	u32 record_count;        /* [c] */
 	struct vm_record records[VM_RECORD_MAX];
-	u32 vcpu_count;             /* [c] */
+	u32 vcpu_count; /* [c] */
 	struct vcpu vcpus[VM_VCPU_MAX];
-	struct vm_arch arch;        /* [v] */
+	struct vm_arch arch; /* [v] */
 };
 
 /* ---- making and ending (firmware context) ---- */

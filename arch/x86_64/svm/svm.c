@@ -83,10 +83,9 @@ static void free_cpu_pages(void)
 
 static enum hv_error svm_cpu_on(void)
 {
-	static const u32 passed[] = {MSR_FS_BASE,     MSR_GS_BASE,      MSR_KERNEL_GS,
-				     MSR_STAR,        MSR_LSTAR,        MSR_CSTAR,
-				     MSR_SFMASK,      MSR_SYSENTER_CS,  MSR_SYSENTER_ESP,
-				     MSR_SYSENTER_EIP};
+	static const u32 passed[] = {
+		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS,   MSR_STAR,         MSR_LSTAR,
+		MSR_CSTAR,   MSR_SFMASK,  MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
 	struct cpuid_regs features = cpuid(0x8000000a, 0);
 
 	cpu.nrip_save = features.edx & SVM_NRIP_SAVE;
@@ -139,12 +138,11 @@ static enum hv_error svm_vcpu_init(struct vcpu *vcpu)
 	 * #AC and #DB: a guest can make the processor deliver them without end, interrupts held
 	 * off (CVE-2015-5307, CVE-2015-8104). #MC is the machine's affair.
 	 */
-	vmcb->intercept_exceptions =
-		(u32)(BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
+	vmcb->intercept_exceptions = (u32)(BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
 	vmcb->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
-				INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD |
-				INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO |
-				INTERCEPT_MSR | INTERCEPT_FERR | INTERCEPT_SHUTDOWN;
+				INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
+				INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |
+				INTERCEPT_FERR | INTERCEPT_SHUTDOWN;
 	vmcb->intercept_misc2 = INTERCEPT_SVM_INSNS | INTERCEPT_RDTSCP | INTERCEPT_WBINVD |
 				INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV |
 				INTERCEPT_RDPRU;
@@ -264,7 +262,9 @@ static void exit_pio(const struct vmcb *vmcb, struct hv_exit *exit)
 	exit->address = (info >> 16) & 0xffff;
 	exit->access.size = (u8)((info >> 4) & 7);
 	exit->access.is_write = !(info & BIT(0));
-	exit->access.value = vmcb->rax & (info & BIT(6) ? 0xffffffffu : info & BIT(5) ? 0xffffu : 0xffu);
+	exit->access.value = vmcb->rax & (info & BIT(6)   ? 0xffffffffu
+					  : info & BIT(5) ? 0xffffu
+							  : 0xffu);
 	if (info & BIT(2)) {
 		exit->reason = EXIT_UNKNOWN;
 		exit->cause = "string port I/O";
@@ -299,8 +299,7 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	 * An event was being delivered when the exit came: it has to be injected again, but for a
 	 * software interrupt, whose instruction will be executed again (15.7.2).
 	 */
-	if (vmcb->exit_int_info & EVENT_VALID &&
-	    EVENT_TYPE(vmcb->exit_int_info) != EVENT_SOFTWARE)
+	if (vmcb->exit_int_info & EVENT_VALID && EVENT_TYPE(vmcb->exit_int_info) != EVENT_SOFTWARE)
 		vmcb->event_inject = vmcb->exit_int_info & ~(u64)0x7ffff000u;
 
 	u64 code = vmcb->exit_code;

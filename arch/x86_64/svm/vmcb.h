@@ -107,8 +107,8 @@ static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB layout");
 #define INTERCEPT_RDPRU     ((u32)BIT(14))
 
 /* v_intr, offset 060h. */
-#define V_IRQ         BIT(8)
-#define V_IGN_TPR     BIT(20)
+#define V_IRQ          BIT(8)
+#define V_IGN_TPR      BIT(20)
 #define V_INTR_MASKING BIT(24)
 
 #define TLB_CONTROL_NONE       0

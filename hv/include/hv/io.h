@@ -40,9 +40,9 @@ typedef enum io_result (*io_handler)(void *ctx, struct io_access *access);
 struct io_region {
 	const char *name; /* for messages; outlives the bus */
 	enum io_space space;
-	u8 size_min;     /* bytes; 0 means 1 */
-	u8 size_max;     /* bytes; 0 means 8. A wrong size reads as all ones, writes are dropped */
-	bool unaligned;  /* accesses that aren't aligned to their size are passed on too */
+	u8 size_min;    /* bytes; 0 means 1 */
+	u8 size_max;    /* bytes; 0 means 8. A wrong size reads as all ones, writes are dropped */
+	bool unaligned; /* accesses that aren't aligned to their size are passed on too */
 	u64 base;
 	u64 length;
 	io_handler handler;

@@ -30,7 +30,8 @@ struct log_limit {
 	u32 dropped;
 };
 
-/* Like log_print(), but at most 10 lines per second through one @limit; says how many it dropped. */
+/* Like log_print(), but at most 10 lines per second through one @limit; says how many it dropped.
+ */
 HV_PRINTF(3, 4)
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...);
 

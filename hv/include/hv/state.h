@@ -52,8 +52,8 @@ struct state_desc {
 #define STATE_FIELD_(type, member)                                                                 \
 	{#member, (u32)offsetof(type, member), (u32)sizeof(((type *)0)->member)},
 #define STATE_FIELD_NONE_(type, member, why)
-#define STATE_SIZE_(type, member)                +sizeof(((type *)0)->member)
-#define STATE_SIZE_WHY_(type, member, why)       +sizeof(((type *)0)->member)
+#define STATE_SIZE_(type, member)          +sizeof(((type *)0)->member)
+#define STATE_SIZE_WHY_(type, member, why) +sizeof(((type *)0)->member)
 
 /* Defines `const struct state_desc @var`; further members of it may be given at the end. */
 #define STATE_DEFINE(var, record, ver, type, LIST, ...)                                            \
@@ -61,13 +61,12 @@ struct state_desc {
 	static_assert((0 LIST(STATE_SIZE_, STATE_SIZE_WHY_)) == sizeof(type),                      \
 		      #LIST " does not name every byte of " #type);                                \
 	static_assert(sizeof(record) <= 16, "record name too long");                               \
-	const struct state_desc var = {                                                            \
-		.name = record,                                                                    \
-		.version = ver,                                                                    \
-		.size = sizeof(type),                                                              \
-		.field_count = ARRAY_COUNT(var##_fields),                                          \
-		.fields = var##_fields,                                                            \
-		__VA_ARGS__}
+	const struct state_desc var = {.name = record,                                             \
+				       .version = ver,                                             \
+				       .size = sizeof(type),                                       \
+				       .field_count = ARRAY_COUNT(var##_fields),                   \
+				       .fields = var##_fields,                                     \
+				       __VA_ARGS__}
 
 /* Bytes that the saved fields of @desc take, packed one after the other. */
 size_t state_packed_size(const struct state_desc *desc);

@@ -41,9 +41,9 @@ typedef struct {
 #define NS_PER_SEC ((u64)1000000000)
 #define NS_PER_MS  ((u64)1000000)
 
-#define BIT(n)          ((u64)1 << (n))
-#define ARRAY_COUNT(a)  (sizeof(a) / sizeof((a)[0]))
-#define ALIGN_UP(x, a)  (((x) + ((a)-1)) & ~((a)-1))
+#define BIT(n)           ((u64)1 << (n))
+#define ARRAY_COUNT(a)   (sizeof(a) / sizeof((a)[0]))
+#define ALIGN_UP(x, a)   (((x) + ((a)-1)) & ~((a)-1))
 #define ALIGN_DOWN(x, a) ((x) & ~((a)-1))
 
 #define HV_MUST_CHECK   __attribute__((warn_unused_result))

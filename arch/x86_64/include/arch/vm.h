@@ -25,14 +25,15 @@
 #define LOW_RAM_END ((u64)0xc0000000)
 /* RSDP and tables, where a scan finds them. ACPI 6.5 section 5.2.5.1. */
 #define ACPI_TABLES_BASE ((u64)0xe0000)
-#define ACPI_TABLES_ROOM ((u64)0x20000)
+#define ACPI_TABLES_ROOM ((u64)0x1fff0)
+#define RESET_VECTOR     ((u64)0xffff0) /* F000:FFF0 */
 #define EBDA_BASE        ((u64)0x9fc00)
 
-#define PORT_PIT          0x40u
-#define PORT_KEYBOARD     0x64u
-#define PORT_SYSTEM       0x61u
-#define PORT_RTC          0x70u
-#define PORT_COM1         0x3f8u
+#define PORT_PIT           0x40u
+#define PORT_KEYBOARD      0x64u
+#define PORT_SYSTEM        0x61u
+#define PORT_RTC           0x70u
+#define PORT_COM1          0x3f8u
 #define PORT_SLEEP_CONTROL 0x600u
 #define PORT_SLEEP_STATUS  0x601u
 #define PORT_RESET         0x602u

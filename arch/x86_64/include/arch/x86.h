@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* x86_64 as both vendors document it: registers, bits, instructions. AMD APM vol. 2, Intel SDM vol. 3. */
+/* x86_64 as both vendors document it: registers, bits, instructions. AMD APM vol. 2, Intel SDM
+ * vol. 3. */
 #ifndef ARCH_X86_H
 #define ARCH_X86_H
 
@@ -77,10 +78,7 @@ static inline u64 rdmsr(u32 msr)
 
 static inline void wrmsr(u32 msr, u64 value)
 {
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32))
-			 : "memory");
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 }
 
 static inline u64 rdtsc(void)
