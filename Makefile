@@ -412,7 +412,7 @@ $(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 &:
 $(GUEST)/initrd: $(wildcard tests/demo/*)
 	@tests/demo/mkinitramfs $@
 
-.PHONY: guests run test
+.PHONY: guests run test bench
 guests: $(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 $(GUEST)/initrd
 
 # The packages first: nothing else can be made without them.
@@ -423,6 +423,10 @@ run: deps
 test: deps
 	@$(MAKE) --no-print-directory build guests payloads
 	@tests/all
+
+bench: deps
+	@$(MAKE) --no-print-directory build payloads
+	@tests/bench/run.py $(BENCH_FLAGS)
 
 # ---- housekeeping ----
 
@@ -436,6 +440,7 @@ distclean:
 help:
 	@echo "make run             the whole story: boot, snapshot, restore twice, compare"
 	@echo "make test            every test; ends with N passed, N failed, N skipped"
+	@echo "make bench           figures, in executed instructions; BENCH_FLAGS=--save: new baseline"
 	@echo "make deps            install the Debian packages that building and testing needs"
 	@echo "make build           $(IMAGE) (the default)"
 	@echo "make test-unit       unit tests on this machine; TEST=NAME for one"
