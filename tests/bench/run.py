@@ -45,12 +45,12 @@ def round_trips():
 def restores():
     """From the command to the first instruction of the restored guest, for guests of each size."""
     for size in RESTORE_SIZES:
-        conf = f"[vm idle]\nmemory = {size}M\nkernel = idle.elf\ntestdev = on\n"
-        with Machine(conf=conf, files={"idle.elf": PAYLOAD.with_name("idle.elf")}, ram=3072,
+        conf = f"[vm busy]\nmemory = {size}M\nkernel = busy.elf\ntestdev = on\n"
+        with Machine(conf=conf, files={"busy.elf": PAYLOAD.with_name("busy.elf")}, ram=3072,
                      logs=LOGS / f"bench-restore-{size}", icount=True) as machine:
             machine.start()
-            machine.expect(r"payload: idle", 300)
-            machine.monitor("snapshot idle s1", 300)
+            machine.expect(r"payload: busy", 300)
+            machine.monitor("snapshot busy s1", 300)
             counts = []
             for _ in range(3):
                 machine.monitor("restore s1 --intent rollback", 300)

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* A guest that is always ready to run: what is snapshotted and restored to be measured. */
+#include "payload.h"
+
+void payload_main(void)
+{
+	print("payload: busy\n");
+	for (;;)
+		__asm__ volatile("pause");
+}
