@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* The exit loop and the life of a VM, on a CPU that plays a script: real vm.c, run.c, mem.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <internal/arch.h>
+#include <internal/host.h>
+#include <internal/pool.h>
+#include <internal/sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a host with memory and nothing else ---- */
+
+static u32 idles;
+
+void host_console_write(const u8 *buf, size_t length)
+{
+	(void)buf;
+	(void)length;
+}
+
+size_t host_console_read(u8 *buf, size_t length)
+{
+	(void)buf;
+	(void)length;
+	return 0;
+}
+
+enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
+{
+	void *ptr = blocks > 64 ? NULL : aligned_alloc(MIB(2), MIB(2) * blocks);
+
+	*base = HPA((u64)(uintptr_t)ptr);
+	return ptr ? HV_OK : HV_ENO_MEMORY;
+}
+
+void *host_alloc_pages(u32 pages)
+{
+	void *ptr = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
+
+	memset(ptr, 0, pages * PAGE_SIZE);
+	return ptr;
+}
+
+void host_free_pages(void *ptr, u32 pages)
+{
+	(void)pages;
+	free(ptr);
+}
+
+u64 host_memory_free(void)
+{
+	return MIB(128);
+}
+
+enum hv_error host_entropy(void *buf, size_t length)
+{
+	memset(buf, 1, length);
+	return HV_OK;
+}
+
+u64 host_wall_clock(void)
+{
+	return 0;
+}
+
+void host_idle(void)
+{
+	idles++;
+}
+
+/* ---- the tests ---- */
+
+static struct vm *make(void)
+{
+	struct vm_config config = {.name = "one", .memory = MIB(4), .vcpus = 1};
+	struct vm *vm;
+
+	fake_machine = (struct fake_machine){.counter = 1000, .counter_hz = NS_PER_SEC};
+	if (!machine_pool.total_pages)
+		pool_init(&machine_pool);
+	assert_int_equal(vm_create(&config, &vm), HV_OK);
+	assert_int_equal(vm->state, VM_PAUSED);
+	vm_resume(vm);
+	idles = 0;
+	return vm;
+}
+
+static void play(struct vm *vm, const struct hv_exit *script, u32 length)
+{
+	vm->vcpus[0].arch.script = script;
+	vm->vcpus[0].arch.script_length = length;
+	vm->vcpus[0].arch.played = 0;
+	sched_run_slice();
+	assert_int_equal(vm->vcpus[0].arch.played, length);
+	assert_false(vm->vcpus[0].arch.loaded);
+}
+
+static void test_each_verdict(void **state)
+{
+	static const struct hv_exit script[] = {
+		{.reason = EXIT_PIO, .address = 0x1234, .access = {.size = 2}},
+		{.reason = EXIT_REG, .address = 0x10, .access = {.size = 8}},
+		{.reason = EXIT_HYPERCALL},
+		{.reason = EXIT_MEMORY, .gpa = {0x1000}, .is_write = true},
+	};
+	struct vm *vm = make();
+	struct vcpu_arch *arch = &vm->vcpus[0].arch;
+
+	(void)state;
+	play(vm, script, ARRAY_COUNT(script));
+	/* Nobody has the port: all ones, skipped. Nobody has the register: a fault. */
+	assert_int_equal(arch->completed_value, 0xffff);
+	assert_int_equal(arch->skips, 2);
+	assert_int_equal(arch->faults, 1);
+	/* Memory was filled in and flushed before the guest went on. */
+	assert_non_null(mem_page(&vm->mem, GPA(0x1000), false));
+	assert_false(vm->mem.stale);
+	assert_int_equal(vm->vcpus[0].exits[EXIT_PIO], 1);
+	assert_int_equal(vm->vcpus[0].exits[EXIT_HOST_IRQ], 1);
+	assert_int_equal(vm->state, VM_RUNNING);
+	vm_destroy(vm);
+}
+
+static void test_halt_sleeps_until_an_interrupt(void **state)
+{
+	static const struct hv_exit script[] = {{.reason = EXIT_HALT}};
+	struct vm *vm = make();
+
+	(void)state;
+	play(vm, script, 1);
+	assert_int_equal(vm->vcpus[0].state, VCPU_HALTED);
+	assert_int_equal(vm->vcpus[0].arch.skips, 1);
+	sched_run_slice();
+	assert_int_equal(idles, 1);
+	vm->vcpus[0].arch.has_irq = true;
+	sched_run_slice();
+	assert_int_equal(vm->vcpus[0].state, VCPU_RUNNABLE);
+	assert_int_equal(idles, 1);
+	vm_destroy(vm);
+}
+
+static void test_failures_are_in_words(void **state)
+{
+	static const struct hv_exit script[] = {{.reason = EXIT_SHUTDOWN, .cause = "triple fault"}};
+	struct vm *vm = make();
+
+	(void)state;
+	play(vm, script, 1);
+	assert_int_equal(vm->state, VM_FAILED);
+	assert_string_equal(vm->cause, "triple fault");
+	sched_run_slice();
+	assert_int_equal(idles, 1);
+	vm_destroy(vm);
+}
+
+static void test_reset_keeps_the_vm(void **state)
+{
+	struct vm *vm = make();
+
+	(void)state;
+	assert_int_equal(vm->arch.resets, 1);
+	vm_request_reset(vm);
+	play(vm, NULL, 0);
+	assert_int_equal(vm->arch.resets, 2);
+	assert_int_equal(vm->state, VM_RUNNING);
+	assert_ptr_equal(vm_find("one"), vm);
+	vm_destroy(vm);
+	assert_null(vm_find("one"));
+}
+
+static void test_time_stands_still_while_paused(void **state)
+{
+	struct vm *vm = make();
+	u64 before;
+
+	(void)state;
+	fake_machine.counter += 500;
+	before = clock_now(&vm->clock);
+	assert_int_equal(before, 500);
+	vm_pause(vm);
+	fake_machine.counter += 10000;
+	assert_int_equal(clock_now(&vm->clock), before);
+	vm_resume(vm);
+	fake_machine.counter += 7;
+	assert_int_equal(clock_now(&vm->clock), before + 7);
+	vm_destroy(vm);
+}
+
+static void test_too_much_memory_is_refused(void **state)
+{
+	struct vm_config config = {.name = "big", .memory = GIB(900), .vcpus = 1};
+	struct vm *vm;
+
+	(void)state;
+	assert_int_equal(vm_create(&config, &vm), HV_ENO_MEMORY);
+	assert_null(vm_first());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_verdict),
+		cmocka_unit_test(test_halt_sleeps_until_an_interrupt),
+		cmocka_unit_test(test_failures_are_in_words),
+		cmocka_unit_test(test_reset_keeps_the_vm),
+		cmocka_unit_test(test_time_stands_still_while_paused),
+		cmocka_unit_test(test_too_much_memory_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
