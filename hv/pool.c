@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <hv/log.h>
 #include <internal/host.h>
 #include <internal/pool.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static u32 take(u32 blocks)
 	u32 got = 0;
 	u32 piece = blocks;
 
-	while (got < blocks && piece) {
+	while (got < blocks && piece && machine_pool.extent_count < POOL_EXTENT_MAX) {
 		hpa_t base;
 		u32 *refs;
 
@@ -32,8 +33,10 @@ static u32 take(u32 blocks)
 			piece /= 2;
 			continue;
 		}
-		if (pool_add(&machine_pool, base, piece, refs))
-			break;
+		/* There is room in the table, and the firmware gives no memory twice. */
+		enum hv_error err = pool_add(&machine_pool, base, piece, refs);
+
+		HV_ASSERT(!err);
 		got += piece;
 	}
 	return got;
@@ -47,6 +50,10 @@ enum hv_error pool_reserve(u64 bytes)
 
 	if (machine_pool.free_pages >= wanted)
 		return HV_OK;
+
+	/* Nothing is taken for what can't be had anyway. */
+	if ((wanted - machine_pool.free_pages) * PAGE_SIZE > host_memory_free())
+		return HV_ENO_MEMORY;
 
 	u64 blocks = (wanted - machine_pool.free_pages + BLOCK_PAGES - 1) / BLOCK_PAGES;
 
