@@ -36,6 +36,17 @@ enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
 	return HV_OK;
 }
 
+enum hv_error io_register_all(struct io_bus *bus, const struct io_region *regions, u32 count)
+{
+	for (u32 i = 0; i < count; i++) {
+		enum hv_error err = io_register(bus, &regions[i]);
+
+		if (err)
+			return err;
+	}
+	return HV_OK;
+}
+
 static bool inside(const struct io_region *region, u64 addr)
 {
 	return addr - region->base < region->length;

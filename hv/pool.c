@@ -2,13 +2,17 @@
 #include <hv/log.h>
 #include <internal/host.h>
 #include <internal/pool.h>
-#include <stdlib.h>
 
-#define BLOCK_BYTES   MIB(2)
 #define BLOCK_PAGES   512u
 #define REFILL_BLOCKS 16u
 
 struct pool machine_pool;
+
+/* Pages for the reference counts of @blocks. */
+static u32 count_pages(u32 blocks)
+{
+	return (u32)(ALIGN_UP(blocks * BLOCK_PAGES * sizeof(u32), PAGE_SIZE) / PAGE_SIZE);
+}
 
 /* Takes @blocks from the firmware, in as few pieces as it has; returns how many it got. */
 static u32 take(u32 blocks)
@@ -21,15 +25,11 @@ static u32 take(u32 blocks)
 		u32 *refs;
 
 		piece = (u32)min_u64(piece, blocks - got);
-		/* The counts first: a page for every four blocks' worth of them. */
-		refs = host_alloc_pages(
-			(u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) / PAGE_SIZE));
+		refs = host_alloc_pages(count_pages(piece));
 		if (!refs)
 			break;
 		if (host_alloc_blocks(piece, &base)) {
-			host_free_pages(
-				refs, (u32)((piece * BLOCK_PAGES * sizeof(*refs) + PAGE_SIZE - 1) /
-					    PAGE_SIZE));
+			host_free_pages(refs, count_pages(piece));
 			piece /= 2;
 			continue;
 		}

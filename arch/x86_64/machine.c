@@ -139,17 +139,6 @@ static enum hv_error add_memory(struct vm *vm)
 	return err;
 }
 
-static enum hv_error add_all(struct vm *vm, const struct io_region *regions, u32 count)
-{
-	for (u32 i = 0; i < count; i++) {
-		enum hv_error err = io_register(&vm->io, &regions[i]);
-
-		if (err)
-			return err;
-	}
-	return HV_OK;
-}
-
 static enum hv_error add_testdev(struct vm *vm)
 {
 	struct testdev *dev = &vm->arch.testdev;
@@ -177,7 +166,7 @@ static enum hv_error add_testdev(struct vm *vm)
 
 	testdev_init(dev, &testdev_ops, vm);
 	vm_record_add(vm, &testdev_state, dev, 0);
-	return add_all(vm, regions, ARRAY_COUNT(regions));
+	return io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
 }
 
 static enum hv_error add_regions(struct vm *vm)
@@ -253,7 +242,7 @@ static enum hv_error add_regions(struct vm *vm)
 		 .ctx = &arch->power},
 	};
 
-	enum hv_error err = add_all(vm, regions, ARRAY_COUNT(regions));
+	enum hv_error err = io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
 
 	if (!err)
 		err = msr_register(vm);

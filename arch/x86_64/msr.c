@@ -198,23 +198,25 @@ enum hv_error msr_register(struct vm *vm)
 {
 	const struct io_region regions[] = {
 		/* Below the x2APIC's, which the machine registers itself. */
-		{.name = "MSRs", .base = RANGE_LOW, .length = MSR_X2APIC, .handler = msr_low},
+		{.name = "MSRs",
+		 .space = IO_REG,
+		 .base = RANGE_LOW,
+		 .length = MSR_X2APIC,
+		 .handler = msr_low,
+		 .ctx = vm},
 		{.name = "MSRs c000",
+		 .space = IO_REG,
 		 .base = RANGE_HIGH,
 		 .length = RANGE_COUNT,
-		 .handler = msr_high},
-		{.name = "MSRs c001", .base = RANGE_AMD, .length = RANGE_COUNT, .handler = msr_amd},
+		 .handler = msr_high,
+		 .ctx = vm},
+		{.name = "MSRs c001",
+		 .space = IO_REG,
+		 .base = RANGE_AMD,
+		 .length = RANGE_COUNT,
+		 .handler = msr_amd,
+		 .ctx = vm},
 	};
 
-	for (u32 i = 0; i < ARRAY_COUNT(regions); i++) {
-		struct io_region region = regions[i];
-		enum hv_error err;
-
-		region.space = IO_REG;
-		region.ctx = vm;
-		err = io_register(&vm->io, &region);
-		if (err)
-			return err;
-	}
-	return HV_OK;
+	return io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
 }

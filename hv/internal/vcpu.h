@@ -11,9 +11,8 @@ struct vm;
 
 /* What has to be done before the next entry; one word, looked at once per entry. */
 #define PENDING_IRQ ((u32)1 << 0) /* the interrupt controller may have something to deliver */
-#define PENDING_LEAVE                                                                              \
-	((u32)1 << 1)               /* go back to the scheduler: timer, pause, work for firmware   \
-				     */
+/* LEAVE: back to the scheduler, for a timer, a pause or work that needs the firmware. */
+#define PENDING_LEAVE ((u32)1 << 1)
 #define PENDING_FLUSH ((u32)1 << 2) /* second-stage translations are stale */
 
 enum vcpu_state {

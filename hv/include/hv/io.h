@@ -66,6 +66,10 @@ void io_bus_init(struct io_bus *bus);
  */
 HV_MUST_CHECK enum hv_error io_register(struct io_bus *bus, const struct io_region *region);
 
+/* io_register() for @count of them, up to the first that fails. */
+HV_MUST_CHECK enum hv_error io_register_all(struct io_bus *bus, const struct io_region *regions,
+					    u32 count);
+
 /*
  * Carries out @access at address @addr of @space (access->offset is set here). The value of a read
  * comes back cut to access->size.
