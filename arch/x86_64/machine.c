@@ -7,6 +7,7 @@
 #include <guest/e820.h>
 #include <internal/arch.h>
 #include <internal/host.h>
+#include <internal/platform.h>
 #include <string.h>
 
 /* ---- what devices are wired to ---- */
@@ -79,53 +80,18 @@ static void guest_reset(void *ctx)
 
 static const struct power_ops power_ops = {.power_off = guest_power_off, .reset = guest_reset};
 
-static void test_exit(void *ctx, u32 code)
+static struct irq_line device_line(struct vm *vm, u32 number)
 {
-	vm_end_test(ctx, code);
+	return vioapic_line(&vm->arch.ioapic, number);
 }
 
-static void test_putc(void *ctx, u8 byte)
-{
-	(void)chardev_write(&((struct vm *)ctx)->chardev, &byte, 1);
-}
-
-static const struct testdev_ops testdev_ops = {.exit = test_exit, .putc = test_putc};
-
-/* ---- resources ---- */
-
-static enum hv_error alloc_memory(void *ctx, u64 bytes, gpa_t *base)
-{
-	struct vm *vm = ctx;
-	u64 length = ALIGN_UP(bytes, PAGE_SIZE);
-	enum hv_error err;
-
-	if (length > DEVICE_MEMORY_END - vm->arch.device_memory_next)
-		return HV_ENO_SPACE;
-	*base = GPA(vm->arch.device_memory_next);
-	err = mem_add(&vm->mem, *base, length, MEM_RESERVED);
-	if (!err)
-		vm->arch.device_memory_next += length;
-	return err;
-}
-
-static enum hv_error get_line(void *ctx, u32 number, struct irq_line *line)
-{
-	struct vm *vm = ctx;
-
-	if (number < PIN_DEVICE_BASE || number >= PIN_DEVICE_END)
-		return HV_EINVALID;
-	*line = vioapic_line(&vm->arch.ioapic, number);
-	return HV_OK;
-}
-
-static enum hv_error alloc_line(void *ctx, struct irq_line *line)
-{
-	struct vm *vm = ctx;
-
-	if (vm->arch.pin_next >= PIN_DEVICE_END)
-		return HV_ENO_SPACE;
-	return get_line(vm, vm->arch.pin_next++, line);
-}
+static const struct platform_map platform_map = {
+	.memory_base = DEVICE_MEMORY_BASE,
+	.memory_end = DEVICE_MEMORY_END,
+	.line_base = PIN_DEVICE_BASE,
+	.line_end = PIN_DEVICE_END,
+	.line = device_line,
+};
 
 /* ---- composition ---- */
 
@@ -143,13 +109,6 @@ static enum hv_error add_testdev(struct vm *vm)
 {
 	struct testdev *dev = &vm->arch.testdev;
 	const struct io_region regions[] = {
-		{.name = "test device",
-		 .space = IO_MMIO,
-		 .base = TESTDEV_BASE,
-		 .length = TESTDEV_MMIO_BYTES,
-		 .unaligned = true,
-		 .handler = testdev_mmio_io,
-		 .ctx = dev},
 		{.name = "test exit",
 		 .space = IO_PIO,
 		 .base = PORT_TEST_EXIT,
@@ -164,9 +123,9 @@ static enum hv_error add_testdev(struct vm *vm)
 		 .ctx = dev},
 	};
 
-	testdev_init(dev, &testdev_ops, vm);
-	vm_record_add(vm, &testdev_state, dev, 0);
-	return io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
+	enum hv_error err = platform_add_testdev(vm, dev, TESTDEV_BASE);
+
+	return err ? err : io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
 }
 
 static enum hv_error add_regions(struct vm *vm)
@@ -255,12 +214,7 @@ enum hv_error arch_vm_init(struct vm *vm)
 	struct irq_line line;
 	enum hv_error err;
 
-	arch->device_memory_next = DEVICE_MEMORY_BASE;
-	arch->pin_next = PIN_DEVICE_BASE;
-	vm->resources = (struct resources){.alloc_memory = alloc_memory,
-					   .alloc_line = alloc_line,
-					   .get_line = get_line,
-					   .ctx = vm};
+	platform_init(vm, &platform_map);
 	err = add_memory(vm);
 	if (!err)
 		err = add_regions(vm);
@@ -296,14 +250,7 @@ enum hv_error arch_vm_init(struct vm *vm)
 	vm->console_input = uart_16550_input;
 	vm->console_input_ctx = &arch->uart;
 
-	err = vmgenid_new(&arch->genid, &vm->resources, &vm->guest_mem, &vm->rng);
-	if (err) {
-		log_error("%s: no generation id: %s", vm->config.name, hv_error_text(err));
-		return err;
-	}
-	vm->genid = &arch->genid;
-	vm_record_add(vm, &vmgenid_state, &arch->genid, 0);
-	return HV_OK;
+	return platform_add_genid(vm, &arch->genid);
 }
 
 void arch_vm_fini(struct vm *vm)
@@ -312,25 +259,6 @@ void arch_vm_fini(struct vm *vm)
 }
 
 /* ---- power-on ---- */
-
-static enum hv_error read_kernel(void *ctx, u64 offset, void *buf, size_t length)
-{
-	return host_file_read(ctx, offset, buf, length);
-}
-
-static enum hv_error open_file(struct vm *vm, const char *what, char *path, struct boot_file *file)
-{
-	enum hv_error err;
-
-	*file = (struct boot_file){.read = read_kernel, .ctx = path, .name = path};
-	err = host_file_size(path, &file->size);
-	if (err)
-		log_error("anew.conf:%u: %s = %s: %s", vm->config.line, what, path,
-			  err == HV_ENOT_FOUND ? "there is no such file on the volume that anew "
-						 "was started from"
-					       : hv_error_text(err));
-	return err;
-}
 
 static enum hv_error build_map(const struct vm *vm, struct e820_map *map)
 {
@@ -436,10 +364,10 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	u8 seed[32];
 	u64 used;
 	gpa_t rsdp;
-	enum hv_error err = open_file(vm, "kernel", vm->config.kernel, &kernel);
+	enum hv_error err = platform_open_file(vm, "kernel", vm->config.kernel, &kernel);
 
 	if (!err && vm->config.initrd[0])
-		err = open_file(vm, "initrd", vm->config.initrd, &initrd);
+		err = platform_open_file(vm, "initrd", vm->config.initrd, &initrd);
 	if (!err)
 		err = build_map(vm, &map);
 	if (!err)

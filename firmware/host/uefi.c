@@ -6,6 +6,23 @@
 #include <internal/host.h>
 
 #include <stdio.h>
+#include <string.h>
+
+/* UEFI 2.10, section 4.6: ACPI 2.0 and later; the flattened devicetree. */
+#define ACPI_GUID                                                                                  \
+	{                                                                                          \
+		0x8868e871, 0xe4f1, 0x11d3,                                                        \
+		{                                                                                  \
+			0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81                             \
+		}                                                                                  \
+	}
+#define FDT_GUID                                                                                   \
+	{                                                                                          \
+		0xb1b621d5, 0xf19c, 0x41a5,                                                        \
+		{                                                                                  \
+			0x83, 0x0b, 0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0                             \
+		}                                                                                  \
+	}
 
 /* What the boot manager sets before it starts an image: UEFI 2.10, section 3.1.2. */
 #define WATCHDOG_SECONDS 300
@@ -44,6 +61,30 @@ size_t uefi_handles(const EFI_GUID *guid, EFI_HANDLE **handles)
 	if (EFI_ERROR(uefi_bs->LocateHandleBuffer(ByProtocol, &copy, NULL, &count, handles)))
 		return 0;
 	return count;
+}
+
+static const void *config_table(const EFI_GUID *guid)
+{
+	for (UINTN i = 0; i < uefi_st->NumberOfTableEntries; i++)
+		if (!memcmp(&uefi_st->ConfigurationTable[i].VendorGuid, guid, sizeof(*guid)))
+			return uefi_st->ConfigurationTable[i].VendorTable;
+	return NULL;
+}
+
+const void *host_acpi_rsdp(void)
+{
+	static const EFI_GUID guid = ACPI_GUID;
+
+	UEFI_CHECK_CONTEXT();
+	return config_table(&guid);
+}
+
+const void *host_fdt(void)
+{
+	static const EFI_GUID guid = FDT_GUID;
+
+	UEFI_CHECK_CONTEXT();
+	return config_table(&guid);
 }
 
 void uefi_check_context(const char *function)

@@ -57,6 +57,13 @@ void host_stall_us(u32 us);
 /* Sleeps until the next interrupt that the firmware handles, at least its tick. */
 void host_idle(void);
 
+/*
+ * The firmware's description of the machine: ACPI's root pointer (RSDP) and the devicetree, in the
+ * firmware's memory; NULL where there is none.
+ */
+const void *host_acpi_rsdp(void);
+const void *host_fdt(void);
+
 /* What the machine and its firmware are called, for banner and log. */
 const char *host_name(void);
 

@@ -63,6 +63,13 @@ struct vm_time {
 	u64 counter_hz;
 };
 
+/* What the resource allocator has given out (platform.h). */
+struct platform {
+	const struct platform_map *map;
+	u64 memory_next;
+	u32 line_next;
+};
+
 struct vm {
 	struct vm *next;            /* [s] */
 	struct vm_config config;    /* [c] */
@@ -80,6 +87,7 @@ struct vm {
 	struct rng rng;             /* [c] */
 	struct guest_mem guest_mem; /* [c] */
 	struct resources resources; /* [c] */
+	struct platform platform;   /* [c] */
 	struct chardev chardev;     /* [c] to console */
 	struct console console;     /* [v] */
 	void (*console_input)(void *ctx); /* [c] tells the UART that there is input */

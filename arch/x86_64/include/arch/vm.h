@@ -54,9 +54,7 @@ struct vm_arch {
 	struct power power;
 	struct testdev testdev;
 	struct vmgenid genid;
-	u64 wall;               /* [c] seconds since 1970 when guest time was 0 */
-	u64 device_memory_next; /* [c] */
-	u32 pin_next;           /* [c] */
+	u64 wall; /* [c] seconds since 1970 when guest time was 0 */
 };
 
 #endif
