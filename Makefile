@@ -277,7 +277,7 @@ payloads: $(PAYLOAD_IMAGES)
 
 # Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
-	$(wildcard arch/x86_64/decode.c) firmware/host/sha256.c \
+	arch/x86_64/decode.c arch/arm64/decode.c firmware/host/sha256.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
@@ -295,7 +295,9 @@ $(1)/hv/version.o: INCLUDES += -DANEW_BUILD='"host"'
 $(1)/firmware/%.o: INCLUDES = $$(call includes_hv,fake)
 $(1)/arch/fake/%.o: INCLUDES = $$(call includes_arch,fake)
 $(1)/arch/x86_64/%.o: INCLUDES = $$(call includes_arch,x86_64)
+$(1)/arch/arm64/%.o: INCLUDES = $$(call includes_arch,arm64)
 $(1)/tests/%.o: INCLUDES = $$(INCLUDES_TESTS)
+$(1)/tests/%_arm64.o: INCLUDES = $$(call includes_hv,fake) -Iarch/arm64/include
 $(1)/tools/%.o: INCLUDES = $$(INCLUDES_TESTS)
 
 $(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c
