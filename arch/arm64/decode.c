@@ -128,11 +128,11 @@ enum hv_error a64_decode(u32 insn, struct a64_insn *out)
 	return HV_EUNSUPPORTED;
 }
 
-u64 a64_read_result(u64 value, u32 size, bool sign_extend, bool to_64)
+u64 a64_read_result(const struct a64_insn *insn, u64 value)
 {
-	unsigned int unused = 64 - 8 * size;
+	unsigned int unused = 64 - 8u * insn->size;
 
 	value <<= unused;
-	value = sign_extend ? (u64)((s64)value >> unused) : value >> unused;
-	return to_64 ? value : (u32)value;
+	value = insn->sign_extend ? (u64)((s64)value >> unused) : value >> unused;
+	return insn->to_64 ? value : (u32)value;
 }

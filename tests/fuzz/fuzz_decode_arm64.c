@@ -15,7 +15,7 @@ static void must(bool holds)
 
 static void check_result(const struct a64_insn *insn, u64 value)
 {
-	u64 result = a64_read_result(value, insn->size, insn->sign_extend, insn->to_64);
+	u64 result = a64_read_result(insn, value);
 	unsigned int bits = 8u * insn->size;
 
 	must(bits == 64 || !((result ^ value) & (BIT(bits) - 1)));

@@ -146,6 +146,13 @@ static void test_address(void **state)
 	assert_int_equal(a64_address(&insn, 0), UINT64_MAX - 3);
 }
 
+static u64 read_result(u64 value, u8 size, bool sign_extend, bool to_64)
+{
+	struct a64_insn insn = {.size = size, .sign_extend = sign_extend, .to_64 = to_64};
+
+	return a64_read_result(&insn, value);
+}
+
 static void test_read_result(void **state)
 {
 	static const u64 values[] = {0,
@@ -165,18 +172,18 @@ static void test_read_result(void **state)
 	for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
 		u64 v = values[i];
 
-		assert_int_equal(a64_read_result(v, 1, false, false), (u8)v);
-		assert_int_equal(a64_read_result(v, 1, false, true), (u8)v);
-		assert_int_equal(a64_read_result(v, 1, true, false), (u32)(int8_t)v);
-		assert_int_equal(a64_read_result(v, 1, true, true), (u64)(int8_t)v);
-		assert_int_equal(a64_read_result(v, 2, false, false), (uint16_t)v);
-		assert_int_equal(a64_read_result(v, 2, true, false), (u32)(int16_t)v);
-		assert_int_equal(a64_read_result(v, 2, true, true), (u64)(int16_t)v);
-		assert_int_equal(a64_read_result(v, 4, false, false), (u32)v);
-		assert_int_equal(a64_read_result(v, 4, false, true), (u32)v);
-		assert_int_equal(a64_read_result(v, 4, true, true), (u64)(s32)v);
-		assert_int_equal(a64_read_result(v, 8, false, true), v);
-		assert_int_equal(a64_read_result(v, 8, true, true), v);
+		assert_int_equal(read_result(v, 1, false, false), (u8)v);
+		assert_int_equal(read_result(v, 1, false, true), (u8)v);
+		assert_int_equal(read_result(v, 1, true, false), (u32)(int8_t)v);
+		assert_int_equal(read_result(v, 1, true, true), (u64)(int8_t)v);
+		assert_int_equal(read_result(v, 2, false, false), (uint16_t)v);
+		assert_int_equal(read_result(v, 2, true, false), (u32)(int16_t)v);
+		assert_int_equal(read_result(v, 2, true, true), (u64)(int16_t)v);
+		assert_int_equal(read_result(v, 4, false, false), (u32)v);
+		assert_int_equal(read_result(v, 4, false, true), (u32)v);
+		assert_int_equal(read_result(v, 4, true, true), (u64)(s32)v);
+		assert_int_equal(read_result(v, 8, false, true), v);
+		assert_int_equal(read_result(v, 8, true, true), v);
 	}
 }
 

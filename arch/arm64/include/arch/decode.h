@@ -51,9 +51,10 @@ static inline u64 a64_address(const struct a64_insn *insn, u64 base)
 }
 
 /*
- * What a register holds after @value was read into it by an access of @size bytes (1, 2, 4 or 8);
- * higher bits of @value are ignored.
+ * What the register of @insn, a load, holds after @value was read into it; bits of @value beyond
+ * insn->size are ignored. Only size, sign_extend and to_64 are looked at, which the syndrome gives
+ * as SAS, SSE and SF where ISV is 1.
  */
-u64 a64_read_result(u64 value, u32 size, bool sign_extend, bool to_64);
+u64 a64_read_result(const struct a64_insn *insn, u64 value);
 
 #endif
