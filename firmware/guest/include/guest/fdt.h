@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The devicetree of a guest, as a flattened one (Devicetree Specification 0.4, chapter 5). What a
+ * node says is what its binding in Linux's Documentation/devicetree/bindings asks for.
+ */
+#ifndef GUEST_FDT_H
+#define GUEST_FDT_H
+
+#include <guest/range.h>
+#include <hv/error.h>
+
+/* Interrupts are given by INTID: 32 and up are shared ones (SPI). */
+struct fdt_machine {
+	const struct guest_range *ram; /* sorted; kernels are loaded into the first */
+	u32 ram_count;
+	const u64 *mpidrs; /* of each CPU; only the affinity fields are used */
+	u32 cpu_count;
+	u32 gic_version; /* 2 or 3 */
+	struct guest_range gicd;
+	struct guest_range gicc; /* version 2 */
+	struct guest_range gicr; /* version 3: the redistributors of all CPUs */
+	struct guest_range uart; /* a PL011 */
+	u32 uart_intid;
+	struct guest_range testdev; /* length 0: none */
+	bool vmgenid;               /* the members below hold */
+	gpa_t vmgenid_address;      /* in memory of its own, VMGENID's 64 KiB, not part of RAM */
+	u32 vmgenid_intid;
+	const char *cmdline; /* NULL: empty */
+	const u8 *rng_seed;  /* drawn anew for every boot; NULL: none */
+	size_t rng_seed_length;
+	struct guest_range initrd; /* length 0: none */
+};
+
+/*
+ * Writes the devicetree of @machine to @buf, which has @room bytes; *@used is how many it takes.
+ * HV_EINVALID when the machine can't be described, HV_ENO_SPACE when the room is too small; each is
+ * told in a log line.
+ */
+HV_MUST_CHECK enum hv_error fdt_build(const struct fdt_machine *machine, void *buf, size_t room,
+				      size_t *used);
+
+#endif
