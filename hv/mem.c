@@ -362,6 +362,13 @@ static void page_zero(void *page)
 	__builtin_memset(__builtin_assume_aligned(page, PAGE_SIZE), 0, PAGE_SIZE);
 }
 
+/* For all that becomes a guest's: filled in, copied, or written on its behalf. */
+static void publish(const struct stage2_format *format, const void *ptr, size_t bytes)
+{
+	if (format->publish)
+		format->publish(ptr, bytes);
+}
+
 static void *alloc_zeroed_page(struct pool *pool)
 {
 	void *page = pool_alloc_page(pool);
@@ -406,10 +413,12 @@ static const struct mem_slot *slot_of(const struct mem *mem, u64 gpa)
 
 bool mem_covers(const struct mem *mem, gpa_t gpa)
 {
-	return slot_of(mem, gpa.v);
+	const struct mem_slot *slot = slot_of(mem, gpa.v);
+
+	return slot && slot->kind != MEM_MAPPED;
 }
 
-enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind)
+static enum hv_error add_slot(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind, u64 host)
 {
 	if (!length || base.v % PAGE_SIZE || length % PAGE_SIZE || base.v >= GPA_END ||
 	    length > GPA_END - base.v)
@@ -423,8 +432,20 @@ enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kin
 	if (mem->slot_count == MEM_SLOT_MAX)
 		return HV_ENO_SPACE;
 	mem->slots[mem->slot_count++] =
-		(struct mem_slot){.base = base.v, .length = length, .kind = kind};
+		(struct mem_slot){.base = base.v, .length = length, .kind = kind, .host = host};
 	return HV_OK;
+}
+
+enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind)
+{
+	return add_slot(mem, base, length, kind, 0);
+}
+
+enum hv_error mem_add_mapped(struct mem *mem, gpa_t base, u64 length, hpa_t host)
+{
+	if (!mem->format->mapped_bits || host.v % PAGE_SIZE)
+		return HV_EINVALID;
+	return add_slot(mem, base, length, MEM_MAPPED, host.v);
 }
 
 /* ---- layers ---- */
@@ -440,8 +461,37 @@ enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, stru
 	return HV_OK;
 }
 
+/*
+ * Takes out the leaves of mapped registers, which nobody counts. They are only ever in tables of
+ * this layer's own, as they go before its tables are shared.
+ */
+static void unmap_registers(struct mem *mem)
+{
+	for (u32 i = 0; i < mem->slot_count; i++) {
+		const struct mem_slot *slot = &mem->slots[i];
+
+		if (slot->kind != MEM_MAPPED)
+			continue;
+		for (u64 at = slot->base; at < slot->base + slot->length; at += PAGE_SIZE) {
+			u64 *table = mem->root;
+			u64 *entry = NULL;
+
+			for (u32 level = TOP_LEVEL; level > 0 && table; level--) {
+				entry = entry_at(table, at, level);
+				table = !*entry || entry_is_shared_table(mem->format, *entry)
+						? NULL
+						: entry_table(mem->format, *entry);
+			}
+			if (table)
+				set_entry(mem->format, entry_at(table, at, 0), 0);
+		}
+	}
+}
+
 void mem_fini(struct mem *mem)
 {
+	if (mem->root)
+		unmap_registers(mem);
 	if (mem->root)
 		unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
 	*mem = (struct mem){0};
@@ -469,8 +519,11 @@ static void begin_layer(struct mem *mem, u64 *root)
 
 enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 {
-	u64 *root = share_root(mem->format, mem->pool, mem->root);
+	u64 *root;
 
+	unmap_registers(mem);
+	mem->stale = true;
+	root = share_root(mem->format, mem->pool, mem->root);
 	if (!root)
 		return HV_ENO_MEMORY;
 	*image = (struct mem_image){.format = mem->format,
@@ -498,6 +551,7 @@ enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
 	root = share_root(image->format, image->pool, image->root);
 	if (!root)
 		return HV_ENO_MEMORY;
+	unmap_registers(mem);
 	unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
 	begin_layer(mem, root);
 	mem->slot_count = image->slot_count;
@@ -591,6 +645,7 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 		if (base >= slot->base && slot->base + slot->length - base >= BLOCK_SIZE) {
 			ptr = alloc_zeroed_block(mem->pool);
 			if (ptr) {
+				publish(format, ptr, BLOCK_SIZE);
 				mem->private_pages += BLOCK_PAGES;
 				set_entry(format, entry, address_of(ptr) | format->block_bits);
 				return HV_OK;
@@ -603,6 +658,28 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 	sync_table(format, ptr);
 	mem->table_pages++;
 	set_entry(format, entry, address_of(ptr) | format->table_bits);
+	return HV_OK;
+}
+
+/* Maps what belongs at @gpa at the empty leaf @entry. */
+static enum hv_error fill_leaf(struct mem *mem, u64 *entry, u64 gpa)
+{
+	const struct stage2_format *format = mem->format;
+	const struct mem_slot *slot = slot_of(mem, gpa);
+	void *page;
+
+	if (slot->kind == MEM_MAPPED) {
+		u64 offset = ALIGN_DOWN(gpa - slot->base, PAGE_SIZE);
+
+		set_entry(format, entry, (slot->host + offset) | format->mapped_bits);
+		return HV_OK;
+	}
+	page = alloc_zeroed_page(mem->pool);
+	if (!page)
+		return HV_ENO_MEMORY;
+	publish(format, page, PAGE_SIZE);
+	mem->private_pages++;
+	set_entry(format, entry, address_of(page) | format->page_bits);
 	return HV_OK;
 }
 
@@ -650,14 +727,8 @@ static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
 	}
 
 	entry = entry_at(table, gpa, 0);
-	if (!*entry) {
-		page = alloc_zeroed_page(pool);
-		if (!page)
-			return HV_ENO_MEMORY;
-		mem->private_pages++;
-		set_entry(format, entry, address_of(page) | format->page_bits);
-		return HV_OK;
-	}
+	if (!*entry)
+		return fill_leaf(mem, entry, gpa);
 	if (!write || (*entry & format->write_bit))
 		return HV_OK;
 	old = entry_table(format, *entry);
@@ -669,6 +740,7 @@ static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
 	if (!page)
 		return HV_ENO_MEMORY;
 	page_copy(page, old);
+	publish(format, page, PAGE_SIZE);
 	mem->private_pages++;
 	mem->stale = true;
 	set_entry(format, entry, address_of(page) | format->page_bits);
@@ -697,7 +769,7 @@ static u8 *find_page(struct mem *mem, u64 gpa, bool for_write)
 	u8 *page = NULL;
 	bool writable = false;
 
-	if (!slot_of(mem, gpa))
+	if (!mem_covers(mem, GPA(gpa)))
 		return NULL;
 	if (!look_up(mem, gpa, &page, &writable) || (for_write && !writable)) {
 		if (own_page(mem, gpa, for_write))
@@ -728,7 +800,7 @@ static bool range_covered(const struct mem *mem, u64 from, u64 length)
 		const struct mem_slot *slot = slot_of(mem, from);
 		u64 in_slot;
 
-		if (!slot)
+		if (!slot || slot->kind == MEM_MAPPED)
 			return false;
 		in_slot = min_u64(length, slot->base + slot->length - from);
 		from += in_slot;
@@ -772,6 +844,7 @@ enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t lengt
 		if (!page)
 			return HV_ENO_MEMORY;
 		memcpy(page + offset, from, part);
+		publish(mem->format, page + offset, part);
 		from += part;
 		to.v += part;
 		length -= part;

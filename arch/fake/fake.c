@@ -39,6 +39,7 @@ const struct stage2_format fake_format_hidden = {
 	.leaf_value = 0,
 	.shared_bit = SHARED,
 	.shared_walkable = false,
+	.mapped_bits = PRESENT | WRITE | TABLE,
 };
 
 /* Without a hook of its own a test that panics would hang. */

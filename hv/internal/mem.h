@@ -30,6 +30,12 @@ struct stage2_format {
 	bool shared_walkable; /* the hardware walks shared tables (false: reads fault as well) */
 	/* Makes @entries changed table entries visible to the hardware walker. May be NULL. */
 	void (*sync)(const void *entry, size_t bytes);
+	u64 mapped_bits; /* of a writable 4 KiB leaf of a device's own (MEM_MAPPED); 0: none */
+	/*
+	 * Makes @bytes that were just written at @ptr what every access of a guest finds there,
+	 * whatever its own mapping says about caches. May be NULL.
+	 */
+	void (*publish)(const void *ptr, size_t bytes);
 };
 
 /* Pages taken from the firmware in blocks of 2 MiB; each 4 KiB page has a reference count. */
@@ -72,12 +78,14 @@ enum mem_kind {
 	MEM_RAM,      /* the guest's to use */
 	MEM_RESERVED, /* memory of a device or of the firmware's tables: reserved in the memory map
 		       */
+	MEM_MAPPED,   /* registers of the machine's own that the guest may use: no memory */
 };
 
 struct mem_slot {
 	u64 base;
 	u64 length; /* bytes, whole pages */
 	enum mem_kind kind;
+	u64 host; /* MEM_MAPPED: physical address of what is there */
 };
 
 #define MEM_SLOT_MAX 16
@@ -115,6 +123,12 @@ HV_MUST_CHECK enum hv_error mem_init(struct mem *mem, const struct stage2_format
 void mem_fini(struct mem *mem);
 
 HV_MUST_CHECK enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind);
+
+/*
+ * Lets the guest use the machine's registers at @host, @length bytes in whole pages. No snapshot
+ * has them; they are there again after each restore.
+ */
+HV_MUST_CHECK enum hv_error mem_add_mapped(struct mem *mem, gpa_t base, u64 length, hpa_t host);
 
 /* Whether @gpa lies in a slot, that is: is memory, not a device. */
 bool mem_covers(const struct mem *mem, gpa_t gpa);

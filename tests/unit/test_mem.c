@@ -324,6 +324,99 @@ static void test_clone_costs_the_same_for_any_size(void **state)
 	assert_int_equal(first[0].pages, 4);
 }
 
+/* Registers of the machine are used where they are, and belong to no image. */
+static void test_mapped_registers(void **state)
+{
+	const struct stage2_format *format = &fake_format_hidden;
+	static u8 registers[2 * PAGE_SIZE] __attribute__((aligned(4096)));
+	struct board *b = *state;
+	struct mem_image image;
+	struct mem mem;
+	u8 byte = 1;
+
+	make(b, &mem, &fake_format_walkable, MIB(2));
+	assert_int_equal(mem_add_mapped(&mem, GPA(MIB(4)), PAGE_SIZE, HPA(0)), HV_EINVALID);
+	mem_fini(&mem);
+	make(b, &mem, format, MIB(2));
+	assert_int_equal(mem_add_mapped(&mem, GPA(MIB(4)), sizeof(registers), HPA(1)), HV_EINVALID);
+	assert_int_equal(mem_add_mapped(&mem, GPA(MIB(4)), sizeof(registers),
+					HPA((u64)(uintptr_t)registers)),
+			 HV_OK);
+	assert_false(mem_covers(&mem, GPA(MIB(4))));
+	assert_null(mem_page(&mem, GPA(MIB(4)), false));
+	assert_int_equal(mem_read(&mem, GPA(MIB(4)), &byte, 1), HV_ENOT_FOUND);
+	assert_int_equal(mem_write(&mem, GPA(MIB(4)), &byte, 1), HV_ENOT_FOUND);
+
+	for (u32 round = 0; round < 3; round++) {
+		for (u64 at = 0; at < sizeof(registers); at += PAGE_SIZE) {
+			u64 gpa = MIB(4) + at + 8;
+
+			assert_int_equal(mem_fault(&mem, GPA(gpa), round & 1), HV_OK);
+			assert_ptr_equal(mem_model_walk(format, mem.root, gpa, true),
+					 registers + at + 8);
+		}
+		mem.stale = false;
+		if (round == 1) {
+			assert_int_equal(mem_attach(&mem, &image), HV_OK);
+		} else {
+			if (round)
+				mem_image_fini(&image);
+			assert_int_equal(mem_freeze(&mem, &image), HV_OK);
+		}
+		assert_null(mem_model_walk(format, mem.root, MIB(4), false));
+		assert_true(mem.stale);
+	}
+	mem_image_fini(&image);
+	mem_fini(&mem);
+}
+
+static struct {
+	const void *ptr;
+	size_t bytes;
+	u32 count;
+} published;
+
+static void note_published(const void *ptr, size_t bytes)
+{
+	published.ptr = ptr;
+	published.bytes = bytes;
+	published.count++;
+}
+
+/* Whatever becomes the guest's is made visible past the caches, once. */
+static void test_publishes_what_it_writes(void **state)
+{
+	struct stage2_format format = fake_format_hidden;
+	struct board *b = *state;
+	struct mem_image image;
+	struct mem mem;
+	u8 *page;
+
+	format.publish = note_published;
+	published.count = 0;
+	make(b, &mem, &format, MIB(3));
+	assert_int_equal(mem_fault(&mem, GPA(0), false), HV_OK);
+	assert_int_equal(published.count, 1);
+	assert_int_equal(published.bytes, MIB(2));
+	assert_int_equal(mem_fault(&mem, GPA(MIB(2)), false), HV_OK);
+	assert_int_equal(published.count, 2);
+	assert_int_equal(published.bytes, PAGE_SIZE);
+	assert_int_equal(mem_write(&mem, GPA(MIB(2) - 2), "four", 4), HV_OK);
+	assert_int_equal(published.count, 4);
+	assert_int_equal(published.bytes, 2);
+
+	assert_int_equal(mem_freeze(&mem, &image), HV_OK);
+	assert_int_equal(mem_fault(&mem, GPA(0), false), HV_OK);
+	assert_int_equal(published.count, 4);
+	assert_int_equal(mem_fault(&mem, GPA(0), true), HV_OK);
+	assert_int_equal(published.count, 5);
+	page = mem_page(&mem, GPA(0), false);
+	assert_ptr_equal(published.ptr, page);
+	assert_int_equal(published.bytes, PAGE_SIZE);
+	mem_image_fini(&image);
+	mem_fini(&mem);
+}
+
 static void test_out_of_memory(void **state)
 {
 	struct board *b = *state;
@@ -392,6 +485,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_clone_costs_the_same_for_any_size, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_mapped_registers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_publishes_what_it_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
 		cmocka_unit_test(test_model_walkable),
 		cmocka_unit_test(test_model_hidden),
