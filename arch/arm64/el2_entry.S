@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One entry and one exit, and the vectors of hypervisor context. PSTATE.DAIF is set all the time in
+ * between (vcpu.c), so nothing interrupts; TPIDR_EL2 holds the vcpu_arch while one is loaded.
+ *
+ * u64 el2_enter(struct vcpu_arch *arch): one of EL2_EXIT_* (el2.h).
+ *
+ * The offsets are those of arm64_state, asserted in vcpu.c.
+ */
+#define PC      0xf8
+
+	.text
+	.globl el2_enter
+	.hidden el2_enter
+	.type el2_enter, %function
+el2_enter:
+	stp x29, x30, [sp, #-96]!
+	stp x19, x20, [sp, #16]
+	stp x21, x22, [sp, #32]
+	stp x23, x24, [sp, #48]
+	stp x25, x26, [sp, #64]
+	stp x27, x28, [sp, #80]
+	ldp x2, x3, [x0, #PC]
+	msr elr_el2, x2
+	msr spsr_el2, x3
+	ldp x2, x3, [x0, #16]
+	ldp x4, x5, [x0, #32]
+	ldp x6, x7, [x0, #48]
+	ldp x8, x9, [x0, #64]
+	ldp x10, x11, [x0, #80]
+	ldp x12, x13, [x0, #96]
+	ldp x14, x15, [x0, #112]
+	ldp x16, x17, [x0, #128]
+	ldp x18, x19, [x0, #144]
+	ldp x20, x21, [x0, #160]
+	ldp x22, x23, [x0, #176]
+	ldp x24, x25, [x0, #192]
+	ldp x26, x27, [x0, #208]
+	ldp x28, x29, [x0, #224]
+	ldr x30, [x0, #240]
+	ldp x0, x1, [x0]
+	eret
+	/* Nothing may be executed behind an ERET, not even by speculation. */
+	dsb nsh
+	isb
+
+/* From the guest, with two of its registers on the stack. @kind: EL2_EXIT_*. */
+	.macro guest_vector kind
+	.balign 128
+	stp x0, x1, [sp, #-16]!
+	mov x1, #\kind
+	b leave_guest
+	.endm
+
+/* An exception of anew itself: el2_own_fault(kind, esr, elr, far) doesn't return. */
+	.macro own_vector kind
+	.balign 128
+	mov x0, #\kind
+	mrs x1, esr_el2
+	mrs x2, elr_el2
+	mrs x3, far_el2
+	b el2_own_fault
+	.endm
+
+/* Arm ARM D1.3.1.5: from this level with SP_EL0, with SP_ELx, from below in AArch64, AArch32. */
+	.balign 2048
+	.globl el2_vectors
+	.hidden el2_vectors
+el2_vectors:
+	own_vector 0
+	own_vector 1
+	own_vector 2
+	own_vector 3
+	own_vector 0
+	own_vector 1
+	own_vector 2
+	own_vector 3
+	guest_vector 0
+	guest_vector 1
+	guest_vector 2
+	guest_vector 3
+	guest_vector 0
+	guest_vector 1
+	guest_vector 2
+	guest_vector 3
+
+	.balign 128
+leave_guest:
+	mrs x0, tpidr_el2
+	stp x2, x3, [x0, #16]
+	stp x4, x5, [x0, #32]
+	stp x6, x7, [x0, #48]
+	stp x8, x9, [x0, #64]
+	stp x10, x11, [x0, #80]
+	stp x12, x13, [x0, #96]
+	stp x14, x15, [x0, #112]
+	stp x16, x17, [x0, #128]
+	stp x18, x19, [x0, #144]
+	stp x20, x21, [x0, #160]
+	stp x22, x23, [x0, #176]
+	stp x24, x25, [x0, #192]
+	stp x26, x27, [x0, #208]
+	stp x28, x29, [x0, #224]
+	str x30, [x0, #240]
+	ldp x2, x3, [sp], #16
+	stp x2, x3, [x0]
+	mrs x2, elr_el2
+	mrs x3, spsr_el2
+	stp x2, x3, [x0, #PC]
+	mov x0, x1
+	ldp x19, x20, [sp, #16]
+	ldp x21, x22, [sp, #32]
+	ldp x23, x24, [sp, #48]
+	ldp x25, x26, [sp, #64]
+	ldp x27, x28, [sp, #80]
+	ldp x29, x30, [sp], #96
+	ret
+	.size el2_enter, . - el2_enter
+
+/* Vector registers V0-V31 and their control: to and from memory. x0: u64 v[64]. */
+	.macro each_pair op
+	\op q0, q1, [x0, #0]
+	\op q2, q3, [x0, #32]
+	\op q4, q5, [x0, #64]
+	\op q6, q7, [x0, #96]
+	\op q8, q9, [x0, #128]
+	\op q10, q11, [x0, #160]
+	\op q12, q13, [x0, #192]
+	\op q14, q15, [x0, #224]
+	\op q16, q17, [x0, #256]
+	\op q18, q19, [x0, #288]
+	\op q20, q21, [x0, #320]
+	\op q22, q23, [x0, #352]
+	\op q24, q25, [x0, #384]
+	\op q26, q27, [x0, #416]
+	\op q28, q29, [x0, #448]
+	\op q30, q31, [x0, #480]
+	.endm
+
+	.globl el2_vector_save
+	.hidden el2_vector_save
+	.type el2_vector_save, %function
+el2_vector_save:
+	each_pair stp
+	ret
+	.size el2_vector_save, . - el2_vector_save
+
+	.globl el2_vector_load
+	.hidden el2_vector_load
+	.type el2_vector_load, %function
+el2_vector_load:
+	each_pair ldp
+	ret
+	.size el2_vector_load, . - el2_vector_load
+	.section .note.GNU-stack, "", %progbits

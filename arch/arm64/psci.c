@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls by HVC and SMC: SMC Calling Convention (DEN0028) and PSCI 1.1 (DEN0022, section 5).
+ * Whatever is unknown is answered with NOT_SUPPORTED, as the convention wants.
+ */
+#include <internal/arch.h>
+
+#include "el2.h"
+
+#define SMCCC_VERSION       0x80000000u
+#define SMCCC_ARCH_FEATURES 0x80000001u
+#define SMCCC_1_1           0x10001u
+
+/* Function numbers are the same with 64-bit arguments but for this bit. */
+#define CALL_64 0x40000000u
+
+#define PSCI_VERSION           0x84000000u
+#define PSCI_CPU_SUSPEND       0x84000001u
+#define PSCI_CPU_OFF           0x84000002u
+#define PSCI_CPU_ON            0x84000003u
+#define PSCI_AFFINITY_INFO     0x84000004u
+#define PSCI_MIGRATE_INFO_TYPE 0x84000006u
+#define PSCI_SYSTEM_OFF        0x84000008u
+#define PSCI_SYSTEM_RESET      0x84000009u
+#define PSCI_FEATURES          0x8400000au
+#define PSCI_1_1               0x10001u
+
+#define SUCCESS            ((u64)0)
+#define NOT_SUPPORTED      ((u64)-1)
+#define INVALID_PARAMETERS ((u64)-2)
+#define DENIED             ((u64)-3)
+#define ALREADY_ON         ((u64)-4)
+
+/* AFFINITY_INFO */
+#define CPU_IS_ON  ((u64)0)
+#define CPU_IS_OFF ((u64)1)
+
+/* MIGRATE_INFO_TYPE: there is no trusted OS that would care. */
+#define NO_TRUSTED_OS ((u64)2)
+
+/* The virtual CPU with the affinity @mpidr; NULL when there is none. */
+static struct vcpu *find(struct vm *vm, u64 mpidr)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (vgic_affinity(i) == mpidr)
+			return &vm->vcpus[i];
+	return NULL;
+}
+
+static u64 affinity_info(struct vm *vm, u64 mpidr, u64 level)
+{
+	const struct vcpu *target = find(vm, mpidr);
+
+	if (level || !target)
+		return INVALID_PARAMETERS;
+	return target->state == VCPU_IDLE ? CPU_IS_OFF : CPU_IS_ON;
+}
+
+static u64 cpu_on(struct vm *vm, u64 mpidr)
+{
+	const struct vcpu *target = find(vm, mpidr);
+
+	if (!target)
+		return INVALID_PARAMETERS;
+	/* One virtual CPU is all that a VM has yet, and it is the one that calls. */
+	return target->state == VCPU_IDLE ? DENIED : ALREADY_ON;
+}
+
+static u64 features(u32 function)
+{
+	switch (function) {
+	case PSCI_VERSION:
+	case PSCI_CPU_SUSPEND:
+	case PSCI_CPU_SUSPEND | CALL_64:
+	case PSCI_CPU_OFF:
+	case PSCI_CPU_ON:
+	case PSCI_CPU_ON | CALL_64:
+	case PSCI_AFFINITY_INFO:
+	case PSCI_AFFINITY_INFO | CALL_64:
+	case PSCI_MIGRATE_INFO_TYPE:
+	case PSCI_SYSTEM_OFF:
+	case PSCI_SYSTEM_RESET:
+	case PSCI_FEATURES:
+	case SMCCC_VERSION:
+		return SUCCESS;
+	default:
+		return NOT_SUPPORTED;
+	}
+}
+
+enum hv_verdict psci_call(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 *x = vcpu->arch.state.x;
+	u32 function = (u32)x[0];
+	/* Arguments of the 32-bit forms have 32 bits. */
+	u64 a1 = function & CALL_64 ? x[1] : (u32)x[1];
+	u64 a2 = function & CALL_64 ? x[2] : (u32)x[2];
+
+	switch (function) {
+	case SMCCC_VERSION:
+		x[0] = SMCCC_1_1;
+		return VERDICT_RESUME;
+	case SMCCC_ARCH_FEATURES:
+		x[0] = a1 == SMCCC_VERSION || a1 == SMCCC_ARCH_FEATURES ? SUCCESS : NOT_SUPPORTED;
+		return VERDICT_RESUME;
+	case PSCI_VERSION:
+		x[0] = PSCI_1_1;
+		return VERDICT_RESUME;
+	case PSCI_CPU_SUSPEND:
+	case PSCI_CPU_SUSPEND | CALL_64:
+		/* Standby is all there is: it may be like WFI whatever was asked for (5.4.5). */
+		x[0] = SUCCESS;
+		vcpu->state = VCPU_HALTED;
+		vcpu->pending |= PENDING_LEAVE;
+		return VERDICT_RESUME;
+	case PSCI_CPU_OFF:
+		/* The last one that is on may not go: that would be SYSTEM_OFF. */
+		x[0] = DENIED;
+		return VERDICT_RESUME;
+	case PSCI_CPU_ON:
+	case PSCI_CPU_ON | CALL_64:
+		x[0] = cpu_on(vm, a1);
+		return VERDICT_RESUME;
+	case PSCI_AFFINITY_INFO:
+	case PSCI_AFFINITY_INFO | CALL_64:
+		x[0] = affinity_info(vm, a1, a2);
+		return VERDICT_RESUME;
+	case PSCI_MIGRATE_INFO_TYPE:
+		x[0] = NO_TRUSTED_OS;
+		return VERDICT_RESUME;
+	case PSCI_SYSTEM_OFF:
+		vm_power_off(vm);
+		return VERDICT_STOP;
+	case PSCI_SYSTEM_RESET:
+		vm_request_reset(vm);
+		return VERDICT_STOP;
+	case PSCI_FEATURES:
+		x[0] = features((u32)a1);
+		return VERDICT_RESUME;
+	default:
+		x[0] = NOT_SUPPORTED;
+		return VERDICT_RESUME;
+	}
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's timers. Its virtual timer is the hardware's while it runs: CNTVOFF_EL2 makes the
+ * guest's counter, and the physical interrupt (PPI 27) comes here. It is given on by a list
+ * register that names the physical interrupt, which is made active by hand, so that it isn't
+ * signalled again before the guest has ended it: IHI 0069 section 4.11 and 12.11.9 (ICH_LR.HW). The
+ * physical timer is emulated, and counts the same time: a guest has one.
+ *
+ * The firmware's tick may be on the same virtual timer (E2H = 0: CNTV_*_EL0 are the guest's and
+ * ours). While a guest runs its deadline stands in the hypervisor's timer (CNTHP, PPI 26) instead,
+ * which brings us back in time; it must not be left on when the firmware gets the processor, whose
+ * handler doesn't know it. Arm ARM D11.2, D12.
+ */
+#include <internal/arch.h>
+#include <string.h>
+
+#include "el2.h"
+
+/* The firmware's registers while a guest's are in place. */
+static struct {
+	u64 ctl, cval, offset;
+} fw;
+
+static u64 cntv_ctl(void)
+{
+	return el2_vhe ? sysreg_read(CNTV_CTL_EL02) : sysreg_read("cntv_ctl_el0");
+}
+
+static void cntv_set(u64 ctl, u64 cval)
+{
+	if (el2_vhe) {
+		sysreg_write(CNTV_CVAL_EL02, cval);
+		sysreg_write(CNTV_CTL_EL02, ctl);
+	} else {
+		sysreg_write("cntv_cval_el0", cval);
+		sysreg_write("cntv_ctl_el0", ctl);
+	}
+}
+
+static bool asserted(u64 ctl)
+{
+	return (ctl & (TIMER_ENABLE | TIMER_IMASK | TIMER_ISTATUS)) ==
+	       (TIMER_ENABLE | TIMER_ISTATUS);
+}
+
+static bool can_fire(u64 ctl)
+{
+	return (ctl & (TIMER_ENABLE | TIMER_IMASK)) == TIMER_ENABLE;
+}
+
+/* Guest counter ticks to guest time, rounded up: the deadline has passed when the timer fires. */
+static u64 deadline_ns(const struct vcpu *vcpu, u64 cval)
+{
+	u64 hz = vcpu->vm->time.counter_hz;
+
+	if (cval >= UINT64_MAX / 2)
+		return CLOCK_NEVER - 1;
+	return (u64)(((unsigned __int128)cval * NS_PER_SEC + hz - 1) / hz);
+}
+
+/* ---- the virtual timer ---- */
+
+static const struct vgic_irqs *private_irqs(const struct vcpu *vcpu)
+{
+	return &vcpu->vm->arch.gic.cpus[vcpu->index].irqs;
+}
+
+/* The vCPU is not loaded, its timer would fire now. */
+static void vtimer_due(void *ctx)
+{
+	struct vcpu *vcpu = ctx;
+
+	irq_set(&vcpu->arch.vtimer_line, true);
+}
+
+/* What the hardware does while the vCPU is loaded, from here on by the guest's clock. */
+static void vtimer_arm(struct vcpu *vcpu)
+{
+	const struct arm64_state *s = &vcpu->arch.state;
+	bool due = can_fire(s->cntv_ctl) && s->cntv_cval <= vm_counter(vcpu->vm);
+
+	if (can_fire(s->cntv_ctl) && !due)
+		timer_arm(&vcpu->vm->clock, &vcpu->arch.vtimer, deadline_ns(vcpu, s->cntv_cval));
+	else
+		timer_cancel(&vcpu->vm->clock, &vcpu->arch.vtimer);
+	/* The end of an active one brings the next, if it is still due then. */
+	if (!(private_irqs(vcpu)->active & BIT(VGIC_PPI_VTIMER)))
+		irq_set(&vcpu->arch.vtimer_line, due);
+}
+
+void timer_load(struct vcpu *vcpu)
+{
+	const struct arm64_state *s = &vcpu->arch.state;
+	const struct vgic_irqs *irqs = private_irqs(vcpu);
+
+	timer_cancel(&vcpu->vm->clock, &vcpu->arch.vtimer);
+	fw.offset = sysreg_read("cntvoff_el2");
+	if (!el2_vhe) {
+		fw.ctl = sysreg_read("cntv_ctl_el0");
+		fw.cval = sysreg_read("cntv_cval_el0");
+		if (can_fire(fw.ctl)) {
+			sysreg_write("cnthp_cval_el2", fw.cval + fw.offset);
+			sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
+		}
+	}
+	sysreg_write("cntvoff_el2", 0 - vcpu->vm->counter_offset);
+	vcpu->arch.vtimer_active =
+		irqs->level >> VGIC_PPI_VTIMER & 1 || irqs->active >> VGIC_PPI_VTIMER & 1;
+	if (vcpu->arch.vtimer_active)
+		gic_host_set_active(VGIC_PPI_VTIMER, true);
+	cntv_set(s->cntv_ctl, s->cntv_cval);
+}
+
+void timer_put(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	struct arm64_state *s = &arch->state;
+
+	s->cntv_ctl = cntv_ctl() & (TIMER_ENABLE | TIMER_IMASK);
+	s->cntv_cval = el2_vhe ? sysreg_read(CNTV_CVAL_EL02) : sysreg_read("cntv_cval_el0");
+	/* Off before the offset changes what the value means. */
+	cntv_set(0, s->cntv_cval);
+	isb();
+	sysreg_write("cntvoff_el2", fw.offset);
+	if (arch->vtimer_active) {
+		/* The firmware's tick may be the same interrupt. */
+		gic_host_set_active(VGIC_PPI_VTIMER, false);
+		arch->vtimer_active = false;
+	}
+	if (!el2_vhe) {
+		sysreg_write("cnthp_ctl_el2", 0);
+		isb();
+		cntv_set(fw.ctl, fw.cval);
+	}
+	vtimer_arm(vcpu);
+}
+
+/* An interrupt came while the guest ran: whether it was its timer's, and not seen to yet. */
+bool timer_fired(const struct vcpu *vcpu)
+{
+	const struct vcpu_arch *arch = &vcpu->arch;
+
+	if (!asserted(cntv_ctl()))
+		return false;
+	if (!arch->vtimer_active)
+		return true;
+	/* The guest may have ended the one that it had, and with it the physical one. */
+	for (u32 i = 0; i < arch->lr_count; i++)
+		if (arch->lrs[i].hw_intid == VGIC_PPI_VTIMER)
+			return gic_host_lr_empty(i);
+	return false;
+}
+
+void timer_sample(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	bool up = asserted(cntv_ctl());
+
+	if (up == arch->vtimer_active)
+		return;
+	/* The guest has it in hand, and will end it. */
+	if (!up && (private_irqs(vcpu)->active & BIT(VGIC_PPI_VTIMER)))
+		return;
+	arch->vtimer_active = up;
+	gic_host_set_active(VGIC_PPI_VTIMER, up);
+	irq_set(&arch->vtimer_line, up);
+}
+
+/* ---- the physical timer ---- */
+
+static void ptimer_update(struct vcpu *vcpu)
+{
+	const struct arm64_state *s = &vcpu->arch.state;
+
+	if (can_fire(s->cntp_ctl) && s->cntp_cval > vm_counter(vcpu->vm)) {
+		irq_set(&vcpu->arch.ptimer_line, false);
+		timer_arm(&vcpu->vm->clock, &vcpu->arch.ptimer, deadline_ns(vcpu, s->cntp_cval));
+	} else {
+		irq_set(&vcpu->arch.ptimer_line, can_fire(s->cntp_ctl));
+		timer_cancel(&vcpu->vm->clock, &vcpu->arch.ptimer);
+	}
+}
+
+static void ptimer_due(void *ctx)
+{
+	ptimer_update(ctx);
+}
+
+enum io_result timer_register(struct vcpu *vcpu, u32 reg, struct io_access *access)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	u64 now = vm_counter(vcpu->vm);
+
+	switch (reg) {
+	case SYSREG(3, 3, 14, 0, 1): /* CNTPCT_EL0 */
+		if (access->is_write)
+			return IO_FAULT;
+		access->value = now;
+		return IO_DONE;
+	case SYSREG(3, 3, 14, 2, 0): /* CNTP_TVAL_EL0: 32 bits, signed */
+		if (access->is_write)
+			s->cntp_cval = now + (u64)(s64)(s32)access->value;
+		else
+			access->value = (u32)(s->cntp_cval - now);
+		break;
+	case SYSREG(3, 3, 14, 2, 1): /* CNTP_CTL_EL0 */
+		if (access->is_write)
+			s->cntp_ctl = access->value & (TIMER_ENABLE | TIMER_IMASK);
+		else
+			access->value = s->cntp_ctl | (s->cntp_cval <= now ? TIMER_ISTATUS : 0);
+		break;
+	case SYSREG(3, 3, 14, 2, 2): /* CNTP_CVAL_EL0 */
+		if (access->is_write)
+			s->cntp_cval = access->value;
+		else
+			access->value = s->cntp_cval;
+		break;
+	default:
+		return IO_FAULT;
+	}
+	if (access->is_write)
+		ptimer_update(vcpu);
+	return IO_DONE;
+}
+
+/* ---- both ---- */
+
+void timer_init_vcpu(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	struct vgic *gic = &vcpu->vm->arch.gic;
+
+	arch->vtimer_line = vgic_private_line(gic, vcpu->index, VGIC_PPI_VTIMER);
+	arch->ptimer_line = vgic_private_line(gic, vcpu->index, VGIC_PPI_PTIMER);
+	vgic_set_hw(gic, VGIC_PPI_VTIMER, VGIC_PPI_VTIMER);
+	timer_init(&arch->vtimer, vtimer_due, vcpu);
+	timer_init(&arch->ptimer, ptimer_due, vcpu);
+}
+
+void timer_after_load(struct vcpu *vcpu)
+{
+	vtimer_arm(vcpu);
+	ptimer_update(vcpu);
+}

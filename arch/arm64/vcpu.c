@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: MIT */
+/* A virtual CPU of arm64 and the processor it runs on: what hv/internal/arch.h asks for. */
+#include <hv/state.h>
+#include <internal/arch.h>
+#include <internal/host.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "el2.h"
+
+static_assert(offsetof(struct vcpu_arch, state) == 0, "el2_entry.S");
+static_assert(offsetof(struct arm64_state, x) == 0, "el2_entry.S");
+static_assert(offsetof(struct arm64_state, pc) == 0xf8, "el2_entry.S");
+static_assert(offsetof(struct arm64_state, pstate) == 0x100, "el2_entry.S");
+
+/* FP and vector instructions work, SVE and SME trap: CPTR_EL2 in its two forms. Arm ARM D19.2.35 */
+#define CPTR_GUEST     ((u64)0x33ff)
+#define CPTR_GUEST_VHE ((u64)3 << 20)
+
+/* CNTHCTL_EL2: the guest's access to the physical counter and timer traps where these are clear. */
+#define CNTHCTL_EL1     (BIT(0) | BIT(1))
+#define CNTHCTL_EL1_VHE (BIT(10) | BIT(11))
+
+#define VTTBR_VMID_SHIFT 48
+/* VTCR_EL2: 4 KiB granule, walks write-back and inner shareable, begin at level 1. D19.2.162 */
+#define VTCR_RES1  BIT(31)
+#define VTCR_WALKS ((u64)1 << 6 | (u64)3 << 12 | (u64)1 << 8 | (u64)1 << 10)
+#define VTCR_PS_36 ((u64)1 << 16)
+
+bool el2_vhe;
+
+/* The firmware's registers while it doesn't run; the boot CPU only, until others are started. */
+static struct {
+	u64 hcr, hcrx, vbar, tpidr, cptr, mdcr, cnthctl, vttbr, vtcr, vpidr, vmpidr, hstr;
+	u64 sctlr_el1, mdscr, fpcr, fpsr, daif;
+	u64 v[64];
+} fw;
+
+static u64 guest_hcr;
+
+/* ---- the machine ---- */
+
+const char *arch_name(void)
+{
+	return "arm64";
+}
+
+const char *arch_backend_name(void)
+{
+	if (gic_host_version() == VGIC_V3)
+		return el2_vhe ? "EL2 with VHE, GICv3" : "EL2, GICv3";
+	return el2_vhe ? "EL2 with VHE, GICv2" : "EL2, GICv2";
+}
+
+enum hv_error arch_check(void)
+{
+	enum hv_error err;
+
+	if (((sysreg_read("CurrentEL") >> 2) & 3) != 2) {
+		log_error("the firmware started anew at EL%llu, and it needs EL2: switch "
+			  "virtualization on in the machine's setup (QEMU: -machine "
+			  "virt,virtualization=on)",
+			  (unsigned long long)((sysreg_read("CurrentEL") >> 2) & 3));
+		return HV_EUNSUPPORTED;
+	}
+	el2_vhe = sysreg_read("hcr_el2") & HCR_E2H;
+	err = stage2_check();
+	if (sysreg_check())
+		err = HV_EUNSUPPORTED;
+	if (gic_host_check())
+		err = HV_EUNSUPPORTED;
+	if (!err && !arch_counter_hz()) {
+		log_error("the firmware left CNTFRQ_EL0 at 0, so that nobody knows how fast time "
+			  "passes: it has to be mended");
+		err = HV_EUNSUPPORTED;
+	}
+	return err;
+}
+
+static bool has_hcrx(void)
+{
+	return (sysreg_read("id_aa64mmfr1_el1") >> 40) & 0xf;
+}
+
+enum hv_error arch_cpu_on(void)
+{
+	stage2_init();
+	/*
+	 * API, APK, ATA and what HCRX_EL2 allows stay clear: pointer authentication, memory tags
+	 * and memory copies aren't of the baseline, and trap or are undefined.
+	 */
+	guest_hcr = HCR_VM | HCR_SWIO | HCR_FMO | HCR_IMO | HCR_AMO | HCR_TWI | HCR_TID3 | HCR_TSC |
+		    HCR_TIDCP | HCR_TACR | HCR_RW;
+	if (el2_vhe)
+		guest_hcr |= HCR_E2H;
+	if (stage2_has_fwb())
+		guest_hcr |= HCR_FWB;
+	if ((sysreg_read("id_aa64mmfr1_el1") >> 16) & 0xf) /* LO */
+		guest_hcr |= HCR_TLOR;
+	if ((sysreg_read("id_aa64pfr1_el1") >> 8) & 0xf) /* MTE */
+		guest_hcr |= HCR_TID5;
+	fw.sctlr_el1 = el2_vhe ? sysreg_read(SCTLR_EL12) : sysreg_read("sctlr_el1");
+	fw.vttbr = sysreg_read("vttbr_el2");
+	fw.vtcr = sysreg_read("vtcr_el2");
+	fw.vpidr = sysreg_read("vpidr_el2");
+	fw.vmpidr = sysreg_read("vmpidr_el2");
+	fw.hstr = sysreg_read("hstr_el2");
+	sysreg_write("vtcr_el2", VTCR_RES1 | VTCR_WALKS | VTCR_PS_36 | (u64)(64 - IPA_BITS));
+	sysreg_write("hstr_el2", 0);
+	gic_host_on();
+	return HV_OK;
+}
+
+void arch_cpu_off(void)
+{
+	gic_host_off();
+	/* Nothing is left that could translate: EL1 is as it was, stage 2 off and forgotten. */
+	if (el2_vhe)
+		sysreg_write(SCTLR_EL12, fw.sctlr_el1);
+	else
+		sysreg_write("sctlr_el1", fw.sctlr_el1);
+	sysreg_write("vttbr_el2", fw.vttbr);
+	sysreg_write("vtcr_el2", fw.vtcr);
+	sysreg_write("vpidr_el2", fw.vpidr);
+	sysreg_write("vmpidr_el2", fw.vmpidr);
+	sysreg_write("hstr_el2", fw.hstr);
+	__asm__ volatile("dsb ishst; tlbi alle1is; dsb ish; isb" : : : "memory");
+}
+
+u64 arch_counter(void)
+{
+	isb(); /* not ahead of what came before: Arm ARM D11.2.1 */
+	return sysreg_read("cntpct_el0");
+}
+
+u64 arch_counter_hz(void)
+{
+	return sysreg_read("cntfrq_el0") & 0xffffffffu;
+}
+
+void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far);
+
+void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
+{
+	static const char *const kinds[] = {"exception", "interrupt", "fast interrupt", "SError"};
+
+	panic("%s in anew itself: ESR %llxh (class %xh) at %llxh, FAR %llxh", kinds[kind & 3],
+	      (unsigned long long)esr, ESR_EC(esr), (unsigned long long)elr,
+	      (unsigned long long)far);
+}
+
+/* ---- state ---- */
+
+static enum hv_error state_check(const void *obj, const char **why)
+{
+	const struct arm64_state *s = obj;
+	u32 el = PSTATE_EL(s->pstate);
+
+	if ((s->pstate & PSTATE_32) || el > 1 || (el == 0 && (s->pstate & PSTATE_SP)) ||
+	    (s->pstate & BIT(1)))
+		*why = "the saved program state isn't one of EL0 or EL1 in AArch64";
+	else if (s->midr != sysreg_read("midr_el1"))
+		*why = "the guest was started on another kind of processor (MIDR_EL1)";
+	else if (s->ctr != sysreg_read("ctr_el0"))
+		*why = "the guest was started on a processor with other caches (CTR_EL0)";
+	else if ((s->cntv_ctl | s->cntp_ctl) & ~(TIMER_ENABLE | TIMER_IMASK))
+		*why = "a timer's control has bits that there aren't";
+	else if (s->os_lock > 1 || s->halted > 1)
+		*why = "a flag is neither 0 nor 1";
+	else
+		return HV_OK;
+	return HV_EINVALID;
+}
+
+static void state_before_save(void *obj)
+{
+	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
+
+	vcpu->arch.state.halted = vcpu->state == VCPU_HALTED;
+}
+
+static void state_after_load(void *obj)
+{
+	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
+
+	vcpu->state = vcpu->arch.state.halted ? VCPU_HALTED : VCPU_RUNNABLE;
+	vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
+	timer_after_load(vcpu);
+}
+
+#define ARM64_STATE_FIELDS(SAVED, TRANSIENT)                                                       \
+	SAVED(struct arm64_state, x)                                                               \
+	SAVED(struct arm64_state, pc)                                                              \
+	SAVED(struct arm64_state, pstate)                                                          \
+	SAVED(struct arm64_state, sp_el0)                                                          \
+	SAVED(struct arm64_state, sp_el1)                                                          \
+	SAVED(struct arm64_state, elr_el1)                                                         \
+	SAVED(struct arm64_state, spsr_el1)                                                        \
+	SAVED(struct arm64_state, esr_el1)                                                         \
+	SAVED(struct arm64_state, far_el1)                                                         \
+	SAVED(struct arm64_state, afsr0_el1)                                                       \
+	SAVED(struct arm64_state, afsr1_el1)                                                       \
+	SAVED(struct arm64_state, par_el1)                                                         \
+	SAVED(struct arm64_state, sctlr_el1)                                                       \
+	SAVED(struct arm64_state, cpacr_el1)                                                       \
+	SAVED(struct arm64_state, ttbr0_el1)                                                       \
+	SAVED(struct arm64_state, ttbr1_el1)                                                       \
+	SAVED(struct arm64_state, tcr_el1)                                                         \
+	SAVED(struct arm64_state, mair_el1)                                                        \
+	SAVED(struct arm64_state, amair_el1)                                                       \
+	SAVED(struct arm64_state, vbar_el1)                                                        \
+	SAVED(struct arm64_state, contextidr_el1)                                                  \
+	SAVED(struct arm64_state, csselr_el1)                                                      \
+	SAVED(struct arm64_state, cntkctl_el1)                                                     \
+	SAVED(struct arm64_state, mdscr_el1)                                                       \
+	SAVED(struct arm64_state, tpidr_el0)                                                       \
+	SAVED(struct arm64_state, tpidrro_el0)                                                     \
+	SAVED(struct arm64_state, tpidr_el1)                                                       \
+	SAVED(struct arm64_state, dbgbvr)                                                          \
+	SAVED(struct arm64_state, dbgbcr)                                                          \
+	SAVED(struct arm64_state, dbgwvr)                                                          \
+	SAVED(struct arm64_state, dbgwcr)                                                          \
+	SAVED(struct arm64_state, cntv_ctl)                                                        \
+	SAVED(struct arm64_state, cntv_cval)                                                       \
+	SAVED(struct arm64_state, cntp_ctl)                                                        \
+	SAVED(struct arm64_state, cntp_cval)                                                       \
+	SAVED(struct arm64_state, midr)                                                            \
+	SAVED(struct arm64_state, ctr)                                                             \
+	SAVED(struct arm64_state, fpsr)                                                            \
+	SAVED(struct arm64_state, fpcr)                                                            \
+	SAVED(struct arm64_state, os_lock)                                                         \
+	SAVED(struct arm64_state, halted)                                                          \
+	TRANSIENT(struct arm64_state, pad, "padding")                                              \
+	SAVED(struct arm64_state, v)
+
+STATE_DEFINE(arm64_state_desc, "arm64-cpu", 1, struct arm64_state, ARM64_STATE_FIELDS,
+	     .check = state_check, .before_save = state_before_save,
+	     .after_load = state_after_load);
+
+/* The registers that are in the hardware while loaded. X(member, name at EL1, name with E2H) */
+#define EL1_REGISTERS(X)                                                                           \
+	X(sp_el0, "sp_el0", "sp_el0")                                                              \
+	X(sp_el1, "sp_el1", "sp_el1")                                                              \
+	X(elr_el1, "elr_el1", ELR_EL12)                                                            \
+	X(spsr_el1, "spsr_el1", SPSR_EL12)                                                         \
+	X(esr_el1, "esr_el1", ESR_EL12)                                                            \
+	X(far_el1, "far_el1", FAR_EL12)                                                            \
+	X(afsr0_el1, "afsr0_el1", AFSR0_EL12)                                                      \
+	X(afsr1_el1, "afsr1_el1", AFSR1_EL12)                                                      \
+	X(par_el1, "par_el1", "par_el1")                                                           \
+	X(cpacr_el1, "cpacr_el1", CPACR_EL12)                                                      \
+	X(ttbr0_el1, "ttbr0_el1", TTBR0_EL12)                                                      \
+	X(ttbr1_el1, "ttbr1_el1", TTBR1_EL12)                                                      \
+	X(tcr_el1, "tcr_el1", TCR_EL12)                                                            \
+	X(mair_el1, "mair_el1", MAIR_EL12)                                                         \
+	X(amair_el1, "amair_el1", AMAIR_EL12)                                                      \
+	X(vbar_el1, "vbar_el1", VBAR_EL12)                                                         \
+	X(contextidr_el1, "contextidr_el1", CONTEXTIDR_EL12)                                       \
+	X(csselr_el1, "csselr_el1", "csselr_el1")                                                  \
+	X(cntkctl_el1, "cntkctl_el1", CNTKCTL_EL12)                                                \
+	X(tpidr_el0, "tpidr_el0", "tpidr_el0")                                                     \
+	X(tpidrro_el0, "tpidrro_el0", "tpidrro_el0")                                               \
+	X(tpidr_el1, "tpidr_el1", "tpidr_el1")                                                     \
+	X(sctlr_el1, "sctlr_el1", SCTLR_EL12)
+
+static void el1_load(const struct arm64_state *s)
+{
+#define LOAD(member, name, name_vhe)     sysreg_write(name, s->member);
+#define LOAD_VHE(member, name, name_vhe) sysreg_write(name_vhe, s->member);
+	if (el2_vhe) {
+		EL1_REGISTERS(LOAD_VHE)
+	} else {
+		EL1_REGISTERS(LOAD)
+	}
+#undef LOAD
+#undef LOAD_VHE
+}
+
+static void el1_save(struct arm64_state *s)
+{
+#define SAVE(member, name, name_vhe)     s->member = sysreg_read(name);
+#define SAVE_VHE(member, name, name_vhe) s->member = sysreg_read(name_vhe);
+	if (el2_vhe) {
+		EL1_REGISTERS(SAVE_VHE)
+	} else {
+		EL1_REGISTERS(SAVE)
+	}
+#undef SAVE
+#undef SAVE_VHE
+}
+
+enum hv_error arch_vcpu_init(struct vcpu *vcpu)
+{
+	vcpu->state = VCPU_IDLE;
+	return HV_OK;
+}
+
+void arch_vcpu_fini(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+void vcpu_reset_state(struct vcpu *vcpu, u64 pc, u64 x0)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+
+	memset(s, 0, sizeof(*s));
+	s->pc = pc;
+	s->x[0] = x0;
+	s->pstate = PSTATE_EL1H | PSTATE_DAIF;
+	/* All that is fixed at 1, MMU and caches off, little-endian. Arm ARM D19.2.122 */
+	s->sctlr_el1 = 0x30d00800;
+	s->os_lock = 1;
+	s->midr = sysreg_read("midr_el1");
+	s->ctr = sysreg_read("ctr_el0");
+	timer_after_load(vcpu);
+}
+
+/* ---- running ---- */
+
+static void vttbr_write(struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	sysreg_write("vttbr_el2", stage2_base(vm) | (u64)vm->arch.vmid << VTTBR_VMID_SHIFT);
+	isb();
+	vcpu->arch.check_root = false;
+}
+
+void arch_vcpu_load(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	const struct arm64_state *s = &arch->state;
+
+	host_context_firmware = false;
+	fw.daif = sysreg_read("daif");
+	__asm__ volatile("msr daifset, #0xf" : : : "memory");
+	fw.vbar = sysreg_read("vbar_el2");
+	fw.tpidr = sysreg_read("tpidr_el2");
+	fw.cptr = sysreg_read("cptr_el2");
+	fw.mdcr = sysreg_read("mdcr_el2");
+	fw.cnthctl = sysreg_read("cnthctl_el2");
+	fw.mdscr = sysreg_read("mdscr_el1");
+	fw.hcr = sysreg_read("hcr_el2");
+	if (has_hcrx()) {
+		fw.hcrx = sysreg_read(HCRX_EL2);
+		sysreg_write(HCRX_EL2, 0);
+	}
+	sysreg_write("vbar_el2", (uintptr_t)el2_vectors);
+	sysreg_write("tpidr_el2", (uintptr_t)arch);
+	sysreg_write("cptr_el2", el2_vhe ? CPTR_GUEST_VHE : CPTR_GUEST);
+	sysreg_write("mdcr_el2", (fw.mdcr & MDCR_HPMN) | MDCR_TPM | MDCR_TPMCR | MDCR_TDA |
+					 MDCR_TDOSA | MDCR_TDRA);
+	sysreg_write("cnthctl_el2", fw.cnthctl & ~(el2_vhe ? CNTHCTL_EL1_VHE : CNTHCTL_EL1));
+	sysreg_write("vpidr_el2", s->midr);
+	sysreg_write("vmpidr_el2", BIT(31) | vgic_affinity(vcpu->index));
+	vttbr_write(vcpu);
+	sysreg_write("hcr_el2", guest_hcr);
+	isb();
+	fw.fpcr = sysreg_read("fpcr");
+	fw.fpsr = sysreg_read("fpsr");
+	el2_vector_save(fw.v);
+	el2_vector_load(s->v);
+	sysreg_write("fpcr", s->fpcr);
+	sysreg_write("fpsr", s->fpsr);
+	el1_load(s);
+	sysreg_debug_load(s);
+	timer_load(vcpu);
+	gic_host_load(vcpu);
+	arch->loaded = true;
+	isb();
+}
+
+void arch_vcpu_put(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	struct arm64_state *s = &arch->state;
+
+	gic_host_put(vcpu);
+	timer_put(vcpu);
+	sysreg_debug_put(s);
+	el1_save(s);
+	s->fpcr = sysreg_read("fpcr");
+	s->fpsr = sysreg_read("fpsr");
+	el2_vector_save(s->v);
+	el2_vector_load(fw.v);
+	sysreg_write("fpcr", fw.fpcr);
+	sysreg_write("fpsr", fw.fpsr);
+	sysreg_write("hcr_el2", fw.hcr);
+	if (has_hcrx())
+		sysreg_write(HCRX_EL2, fw.hcrx);
+	sysreg_write("mdscr_el1", fw.mdscr);
+	sysreg_write("cnthctl_el2", fw.cnthctl);
+	sysreg_write("mdcr_el2", fw.mdcr);
+	sysreg_write("cptr_el2", fw.cptr);
+	sysreg_write("tpidr_el2", fw.tpidr);
+	sysreg_write("vbar_el2", fw.vbar);
+	isb();
+	arch->loaded = false;
+	host_context_firmware = true;
+	sysreg_write("daif", fw.daif);
+}
+
+/* Translates @far by the guest's own tables, as the hardware does: Arm ARM C5.5. */
+static bool translate(u64 far, u64 *ipa)
+{
+	u64 saved = sysreg_read("par_el1"), par;
+
+	__asm__ volatile("at s1e1r, %0; isb" : : "r"(far) : "memory");
+	par = sysreg_read("par_el1");
+	sysreg_write("par_el1", saved);
+	*ipa = (par & 0x0000fffffffff000u) | (far & 0xfff);
+	return !(par & 1);
+}
+
+/* Arm ARM D19.2.37 (ISS of aborts), D19.2.63 (HPFAR_EL2). */
+static void exit_abort(u64 esr, struct hv_exit *exit)
+{
+	u64 far = sysreg_read("far_el2");
+	u32 type = FSC_TYPE(ESR_FSC(esr));
+	bool fetch = ESR_EC(esr) == EC_IABT_LOW;
+	u64 ipa = (sysreg_read("hpfar_el2") & 0x0000fffffffffff0u) << 8 | (far & 0xfff);
+
+	exit->reason = EXIT_MEMORY;
+	exit->cause = NULL;
+	if (type != FSC_TRANSLATION && type != FSC_ACCESS && type != FSC_PERMISSION &&
+	    type != FSC_ADDRESS) {
+		exit->reason = EXIT_ARCH;
+		return;
+	}
+	/* HPFAR isn't valid for permission faults of the access itself. */
+	if (type == FSC_PERMISSION && !(esr & ESR_S1PTW) && !translate(far, &ipa)) {
+		/* The guest has changed its mind, or its tables: it will see. */
+		exit->reason = EXIT_WINDOW;
+		return;
+	}
+	exit->gpa = GPA(ipa);
+	if (esr & ESR_S1PTW)
+		/* A walk writes only what it may not: access flags. */
+		exit->is_write = type == FSC_PERMISSION;
+	else if (esr & ESR_CM)
+		/* Cleaning reads; invalidating asks for write permission. */
+		exit->is_write = type == FSC_PERMISSION;
+	else
+		exit->is_write = !fetch && (esr & ESR_WNR);
+}
+
+static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	u64 esr = sysreg_read("esr_el2");
+	u32 rt;
+
+	vcpu->arch.esr = esr;
+	vcpu->arch.insn_length = 4;
+	switch (ESR_EC(esr)) {
+	case EC_HVC64:
+	case EC_SMC64:
+		exit->reason = EXIT_HYPERCALL;
+		return;
+	case EC_SYSREG:
+		rt = (u32)(esr >> 5) & 31;
+		exit->reason = EXIT_REG;
+		/* Op0 21:20, Op2 19:17, Op1 16:14, CRn 13:10, CRm 4:1 to the form of SYSREG(). */
+		exit->address = SYSREG((esr >> 20) & 3, (esr >> 14) & 7, (esr >> 10) & 15,
+				       (esr >> 1) & 15, (esr >> 17) & 7);
+		exit->access.size = 8;
+		exit->access.is_write = !(esr & 1);
+		exit->access.value = rt == 31 ? 0 : s->x[rt];
+		return;
+	case EC_DABT_LOW:
+		vcpu->arch.check_root = true;
+		exit_abort(esr, exit);
+		return;
+	case EC_IABT_LOW:
+		vcpu->arch.check_root = true;
+		exit_abort(esr, exit);
+		return;
+	case EC_WFX:
+		exit->reason = EXIT_HALT;
+		return;
+	default:
+		exit->reason = EXIT_ARCH;
+		return;
+	}
+}
+
+void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	u64 kind;
+
+	if (arch->check_root)
+		vttbr_write(vcpu);
+	kind = el2_enter(arch);
+	if (kind == EL2_EXIT_SYNC) {
+		exit_sync(vcpu, exit);
+	} else if (kind == EL2_EXIT_IRQ && (timer_fired(vcpu) || gic_host_maintenance())) {
+		/* Not the firmware's but ours: the interrupt controller has something to do. */
+		exit->reason = EXIT_WINDOW;
+	} else if (kind == EL2_EXIT_SERROR) {
+		exit->reason = EXIT_UNKNOWN;
+		exit->cause = "an SError (asynchronous external abort) while the guest ran";
+	} else {
+		exit->reason = EXIT_HOST_IRQ;
+	}
+}
+
+void arch_vcpu_flush(struct vcpu *vcpu)
+{
+	vttbr_write(vcpu);
+	/* Stage 2 alone would do, but combined entries hold it as well. Arm ARM D8.14 */
+	__asm__ volatile("dsb ishst; tlbi vmalls12e1is; dsb ish; isb" : : : "memory");
+}
+
+void arch_vcpu_prepare_irq(struct vcpu *vcpu)
+{
+	gic_host_fold(vcpu);
+	gic_host_fill(vcpu);
+	vcpu->pending &= ~PENDING_IRQ;
+}
+
+bool arch_vcpu_has_irq(const struct vcpu *vcpu)
+{
+	return vgic_pending(&vcpu->vm->arch.gic, vcpu->index);
+}
+
+void arch_vcpu_skip(struct vcpu *vcpu)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+
+	s->pc += vcpu->arch.insn_length;
+	/* What a single step stands before is behind it now. */
+	s->pstate &= ~PSTATE_SS;
+}
+
+/* ---- exceptions for the guest ---- */
+
+void vcpu_inject(struct vcpu *vcpu, u32 ec, u32 iss, u64 far)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	u64 vbar = el2_vhe ? sysreg_read(VBAR_EL12) : sysreg_read("vbar_el1");
+	u64 esr = (u64)ec << ESR_EC_SHIFT | ESR_IL | iss;
+	u64 offset;
+
+	/* Arm ARM D1.3.1.5: from EL1 with SP_EL0, with SP_EL1, from EL0. */
+	if (s->pstate & PSTATE_32)
+		offset = 0x600;
+	else if (PSTATE_EL(s->pstate) == 0)
+		offset = 0x400;
+	else
+		offset = s->pstate & PSTATE_SP ? 0x200 : 0;
+	if (el2_vhe) {
+		sysreg_write(ELR_EL12, s->pc);
+		sysreg_write(SPSR_EL12, s->pstate);
+		sysreg_write(ESR_EL12, esr);
+		sysreg_write(FAR_EL12, far);
+	} else {
+		sysreg_write("elr_el1", s->pc);
+		sysreg_write("spsr_el1", s->pstate);
+		sysreg_write("esr_el1", esr);
+		sysreg_write("far_el1", far);
+	}
+	s->pc = vbar + offset;
+	s->pstate = PSTATE_EL1H | PSTATE_DAIF | (s->pstate & ((u64)0xf << 28));
+}
+
+static void inject_undefined(struct vcpu *vcpu)
+{
+	vcpu_inject(vcpu, EC_UNKNOWN, 0, 0);
+}
+
+/* A synchronous external abort, as a bus gives it where nothing answers. */
+static void inject_external_abort(struct vcpu *vcpu)
+{
+	u64 esr = vcpu->arch.esr;
+	bool from_el0 = PSTATE_EL(vcpu->arch.state.pstate) == 0;
+	bool fetch = ESR_EC(esr) == EC_IABT_LOW;
+	u32 ec = fetch ? EC_IABT_LOW : EC_DABT_LOW;
+	u32 iss = FSC_EXTERNAL;
+
+	if (esr & ESR_S1PTW) /* on a walk; the level is that of the walk's step */
+		iss = FSC_EXTERNAL_L0 | (ESR_FSC(esr) & 3);
+	if (!fetch)
+		iss |= (u32)(esr & (ESR_WNR | ESR_CM));
+	/* The class one up is the same from the guest's own level. */
+	vcpu_inject(vcpu, from_el0 ? ec : ec + 1, iss, sysreg_read("far_el2"));
+}
+
+void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	if (exit->reason == EXIT_MEMORY)
+		inject_external_abort(vcpu);
+	else
+		inject_undefined(vcpu);
+}
+
+enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	u64 esr = vcpu->arch.esr;
+
+	if (exit->reason == EXIT_HYPERCALL) {
+		enum hv_verdict verdict = psci_call(vcpu);
+
+		/* A trapped SMC hasn't been executed, an HVC has. Arm ARM D1.3.5.1 */
+		if (verdict == VERDICT_RESUME && ESR_EC(esr) == EC_SMC64)
+			verdict = VERDICT_SKIP;
+		return verdict;
+	}
+	switch (ESR_EC(esr)) {
+	case EC_DABT_LOW:
+	case EC_IABT_LOW:
+		/* External aborts, parity: the guest learns of it as of any bus error. */
+		inject_external_abort(vcpu);
+		return VERDICT_RESUME;
+	default:
+		/* Whatever else traps is not of the baseline. */
+		inject_undefined(vcpu);
+		return VERDICT_RESUME;
+	}
+}
+
+/* ---- MMIO ---- */
+
+/* The instruction at the guest's pc. False: it can't be read just now, the guest tries again. */
+static bool fetch(struct vcpu *vcpu, u32 *word)
+{
+	const u8 *page;
+	u64 ipa;
+
+	if (!translate(vcpu->arch.state.pc, &ipa))
+		return false;
+	page = mem_page(&vcpu->vm->mem, GPA(ipa), false);
+	if (page)
+		memcpy(word, page + (ipa & 0xffc), sizeof(*word));
+	return page;
+}
+
+static u64 gpr_read(const struct arm64_state *s, u32 n)
+{
+	return n == 31 ? 0 : s->x[n];
+}
+
+static void gpr_write(struct arm64_state *s, u32 n, u64 value)
+{
+	if (n != 31)
+		s->x[n] = value;
+}
+
+/* The stack pointer is the one that the guest's level and PSTATE.SP choose. */
+static void stack_add(const struct vcpu *vcpu, s64 offset)
+{
+	if (vcpu->arch.state.pstate & PSTATE_SP)
+		sysreg_write("sp_el1", sysreg_read("sp_el1") + (u64)offset);
+	else
+		sysreg_write("sp_el0", sysreg_read("sp_el0") + (u64)offset);
+}
+
+/* Fills vcpu->arch.insn from the syndrome, or from the instruction where that says nothing. */
+static enum hv_verdict understand(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	struct a64_insn *insn = &vcpu->arch.insn;
+	u64 esr = vcpu->arch.esr;
+	u32 word;
+
+	if (esr & ESR_ISV) {
+		*insn = (struct a64_insn){.size = (u8)(1u << ESR_SAS(esr)),
+					  .is_write = esr & ESR_WNR,
+					  .sign_extend = esr & ESR_SSE,
+					  .to_64 = esr & ESR_SF,
+					  .rt = (u8)ESR_SRT(esr)};
+		return VERDICT_RESUME;
+	}
+	if (!fetch(vcpu, &word)) {
+		vcpu->arch.insn_length = 0; /* again */
+		return VERDICT_SKIP;
+	}
+	if (a64_decode(word, insn)) {
+		vm_fail(vcpu->vm,
+			"an access that anew can't decode at %llxh, for a device at %llxh: "
+			"instruction %08x",
+			(unsigned long long)vcpu->arch.state.pc, (unsigned long long)exit->gpa.v,
+			word);
+		return VERDICT_STOP;
+	}
+	return VERDICT_RESUME;
+}
+
+enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	struct a64_insn *insn = &vcpu->arch.insn;
+	struct io_bus *bus = &vcpu->vm->io;
+	u64 esr = vcpu->arch.esr;
+	enum hv_verdict verdict;
+
+	/* No cache holds anything of a device. */
+	if ((esr & ESR_CM) && !(esr & ESR_S1PTW))
+		return VERDICT_SKIP;
+	if (ESR_EC(esr) == EC_IABT_LOW || (esr & ESR_S1PTW) ||
+	    !io_covers(bus, IO_MMIO, exit->gpa.v))
+		return VERDICT_FAULT;
+	verdict = understand(vcpu, exit);
+	if (verdict != VERDICT_RESUME)
+		return verdict;
+	exit->address = exit->gpa.v;
+	exit->access.size = insn->size;
+	exit->access.is_write = insn->is_write;
+	exit->access.value = gpr_read(s, insn->rt);
+	if (insn->pair) {
+		/* The first of the two here, the second as any other. */
+		exit->access.vcpu = vcpu->index;
+		if (io_dispatch(bus, IO_MMIO, exit->address, &exit->access) == IO_FAULT)
+			return VERDICT_FAULT;
+		if (!insn->is_write)
+			gpr_write(s, insn->rt, a64_read_result(insn, exit->access.value));
+		exit->address += insn->size;
+		exit->access.value = gpr_read(s, insn->rt2);
+	}
+	if (insn->writeback && insn->rn == 31)
+		stack_add(vcpu, insn->offset);
+	else if (insn->writeback)
+		s->x[insn->rn] += (u64)insn->offset;
+	return VERDICT_RESUME;
+}
+
+void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	const struct a64_insn *insn = &vcpu->arch.insn;
+
+	if (exit->reason == EXIT_REG)
+		gpr_write(s, (u32)(vcpu->arch.esr >> 5) & 31, exit->access.value);
+	else
+		gpr_write(s, insn->pair ? insn->rt2 : insn->rt,
+			  a64_read_result(insn, exit->access.value));
+}
+
+size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)
+{
+	const struct arm64_state *s = &vcpu->arch.state;
+	size_t used = 0;
+	int n;
+
+	for (u32 i = 0; i < ARRAY_COUNT(s->x) && used < length; i++) {
+		n = snprintf(buf + used, length - used, "x%-2u %016llx%s", i,
+			     (unsigned long long)s->x[i], i % 3 == 2 ? "\n" : "  ");
+		if (n < 0)
+			return 0;
+		used += (size_t)n;
+	}
+	if (used >= length)
+		return length ? length - 1 : 0;
+	n = snprintf(buf + used, length - used,
+		     "\npc  %016llx  pstate %08llx  sp_el0 %016llx  sp_el1 %016llx\n"
+		     "elr %016llx  esr %08llx  far %016llx  vbar %016llx\n"
+		     "sctlr %08llx  ttbr0 %016llx  ttbr1 %016llx  tcr %016llx\n",
+		     (unsigned long long)s->pc, (unsigned long long)s->pstate,
+		     (unsigned long long)s->sp_el0, (unsigned long long)s->sp_el1,
+		     (unsigned long long)s->elr_el1, (unsigned long long)s->esr_el1,
+		     (unsigned long long)s->far_el1, (unsigned long long)s->vbar_el1,
+		     (unsigned long long)s->sctlr_el1, (unsigned long long)s->ttbr0_el1,
+		     (unsigned long long)s->ttbr1_el1, (unsigned long long)s->tcr_el1);
+	return n < 0 ? 0 : (size_t)min_u64(used + (u64)n, length - 1);
+}
