@@ -36,8 +36,9 @@ enum vgic_version {
 #define VGIC_LINES    96u /* INTIDs 0 to 95 */
 #define VGIC_SPIS     (VGIC_LINES - VGIC_SPI_BASE)
 #define VGIC_WORDS    (VGIC_LINES / 32)
+#define VGIC_LR_MAX   16u /* that vgic_fill() makes use of */
 
-/* Private interrupts as BSA and Linux have them. Arm DEN0094, section 4.3. */
+/* Private interrupts as systems agree on them: Arm DEN 0094 (BSA), "PPI assignments". */
 #define VGIC_PPI_MAINTENANCE 25u
 #define VGIC_PPI_VTIMER      27u
 #define VGIC_PPI_PTIMER      30u
@@ -62,7 +63,7 @@ struct vgic_lr {
 	u32 intid;
 	u32 hw_intid; /* the physical one that is deactivated with it; 0: none */
 	u8 priority;  /* bits 7:3 */
-	u8 source;    /* GICv2, SGI: the virtual CPU that sent it; 0 else */
+	u8 source;    /* GICv2, SGI: the virtual CPU that sent it; else 0 */
 	bool pending;
 	bool active;
 	bool group1;
@@ -120,11 +121,11 @@ struct vgic_irqs {
 
 /* What is not. */
 struct vgic_notes {
-	/* Written since it was given out: what its list register says doesn't count. */
+	u32 given; /* in list registers, of whichever virtual CPU */
+	/* Written since: what the list register says of it doesn't count. */
 	u32 pending_written;
 	u32 active_written;
 	u32 told; /* enabled, as its watcher was last told */
-	u32 pad;
 	struct {
 		void (*fn)(void *ctx);
 		void *ctx;
@@ -133,28 +134,30 @@ struct vgic_notes {
 
 struct vgic;
 
-/* Words of three: private interrupts, SPIs 32 to 63, SPIs 64 to 95. */
+/* Of the words, [0] is the private interrupts, [1] SPIs 32 to 63, and so on. */
 struct vgic_cpu {
 	struct vgic_irqs irqs;     /* [g] the private ones */
 	struct vgic_cpu_if cpu_if; /* [o] */
 	u32 asleep;                /* [g] GICR_WAKER.ProcessorSleep */
-	u8 sgi_sources[VGIC_SGIS]; /* [g] GICv2: bit per virtual CPU that sent it, still pending */
-	u8 sgi_active[VGIC_SGIS];  /* [g] GICv2: who sent the active one */
+	u8 sgi_sources[VGIC_SGIS]; /* [g] GICv2: bit per virtual CPU that sent it, while pending */
+	u8 sgi_active[VGIC_SGIS];  /* [g] GICv2: who sent the active one; 0 if it isn't active */
 
 	/* Derived, kept up to date at every change. */
-	u32 routed[VGIC_WORDS]; /* [g] those that come here when they are pending */
-	u32 held[VGIC_WORDS];   /* [g] those that, if active, are active here */
+	u32 routed[VGIC_WORDS]; /* [g] to be signalled here when pending */
+	u32 held[VGIC_WORDS];   /* [g] active here, if active at all */
 	u32 ready[VGIC_WORDS];  /* [g] pending, enabled, not active, and routed here */
 	u32 busy[VGIC_WORDS];   /* [g] active here */
 	u32 ready_words;        /* [g] bit n: ready[n] is not 0 */
 	u32 busy_words;         /* [g] */
 
-	/* What is given out to the list registers. */
-	u32 given[VGIC_WORDS];    /* [g] */
-	u32 offered[VGIC_WORDS];  /* [g] as pending */
-	u8 sgi_resent[VGIC_SGIS]; /* [g] GICv2: sources that were written since */
-	struct vgic_notes notes;  /* [g] */
-	u32 index;                /* [c] */
+	/* What is given out, until it is folded. */
+	u32 given[VGIC_WORDS];     /* [g] */
+	u32 offered[VGIC_WORDS];   /* [g] of these, as pending */
+	u8 sgi_offered[VGIC_SGIS]; /* [g] GICv2: the source that was offered */
+	u8 sgi_written[VGIC_SGIS]; /* [g] GICv2: sources written since */
+
+	struct vgic_notes notes; /* [g] on the private ones */
+	u32 index;               /* [c] */
 	u32 pad;
 	struct vgic *gic; /* [c] */
 };
@@ -162,15 +165,15 @@ struct vgic_cpu {
 struct vgic {
 	struct vgic_irqs spis[VGIC_WORDS - 1]; /* [g] */
 	u64 route[VGIC_SPIS]; /* [g] GICD_IROUTER; GICv2: the byte of GICD_ITARGETSR */
-	u8 holder[VGIC_SPIS]; /* [g] virtual CPU on which an active one is active; 0 if it isn't */
+	u8 holder[VGIC_SPIS]; /* [g] the virtual CPU on which it is active; 0 if it isn't */
 	u32 ctlr;             /* [g] the enable bits of GICD_CTLR */
-	u32 version;          /* [g] enum vgic_version; saved to be compared with what is here */
+	u32 version;          /* [g] enum vgic_version; saved to be compared with the next */
 
-	u32 here;             /* [c] enum vgic_version */
-	u32 cpu_count;        /* [c] */
-	u8 target[VGIC_SPIS]; /* [g] derived from route: a virtual CPU, or VGIC_NOWHERE */
-	struct vgic_notes notes[VGIC_WORDS - 1]; /* [g] */
-	u32 hw; /* [c] bit per private interrupt that has a physical one */
+	u32 here;                                /* [c] enum vgic_version */
+	u32 cpu_count;                           /* [c] */
+	u8 target[VGIC_SPIS];                    /* [g] derived from route; VGIC_NOWHERE */
+	struct vgic_notes notes[VGIC_WORDS - 1]; /* [g] on the SPIs */
+	u32 hw;                                  /* [c] private ones with a physical one */
 	u32 pad;
 	u16 hw_intid[VGIC_SPI_BASE]; /* [c] */
 	const struct vgic_ops *ops;  /* [c] */
@@ -178,7 +181,7 @@ struct vgic {
 	struct vgic_cpu cpus[VGIC_CPU_MAX];
 };
 
-#define VGIC_NOWHERE 0xffu
+#define VGIC_NOWHERE 0xffu /* a target: no virtual CPU */
 
 /* Records "vgic", of the struct vgic, and "vgic-cpu", of each of its cpus up to cpu_count. */
 extern const struct state_desc vgic_dist_state;
@@ -227,35 +230,39 @@ enum io_result vgic_redist_io(void *gic, struct io_access *access);
 
 /*
  * GICv3: virtual CPU @cpu writes ICC_SGI1R_EL1; or ICC_SGI0R_EL1 or ICC_ASGI1R_EL1, which are the
- * same with one security state and only reach SGIs of Group 0. IHI 0069 section 8.1.10, table 8-14.
+ * same with one security state and only reach SGIs of Group 0. IHI 0069, "Forwarding an SGI to a
+ * target PE".
  */
 void vgic_send_sgi1(struct vgic *gic, u32 cpu, u64 icc_sgi1r);
 void vgic_send_sgi0(struct vgic *gic, u32 cpu, u64 icc_sgi0r);
 
 /*
  * Chooses up to @max interrupts for the list registers of @cpu, the most urgent first, and notes
- * that they are given out; returns how many. No INTID comes twice. Active interrupts come before
- * pending ones that they keep from being signalled: those of the same or a lower priority, in
- * EOImode 0. An interrupt that is active and pending has both set only if hardware can be trusted
- * with it; else it has eoi_notify, as has each that is level-sensitive, so that its line is looked
- * at again when it ends.
+ * that they are given out; returns how many. No INTID comes twice. To be called with nothing given
+ * out, and with *vgic_cpu_if() up to date.
  *
- * *@more: all @max are used and others wait; ask for the underflow interrupt, or, if @max is 1, for
- * that of no pending ones. If an active one may be left out (@max is less than 32), end of
- * interrupt can find it missing: GICv3's and GICv2's EOIcount, for vgic_end_missing(); and in
- * EOImode 1 a write to ICC_DIR_EL1 or GICC_DIR has to trap, for vgic_deactivate().
+ * In EOImode 0, active interrupts come before pending ones that they keep from being signalled,
+ * those of the same or a lower priority. In EOImode 1 they come last, since an active interrupt may
+ * have dropped its priority, and must not keep others out. Pending ones of a group that is disabled
+ * at the CPU interface come last of all. An interrupt that is level-sensitive, or that pends again
+ * but may not be in a list register as active and pending, has eoi_notify: fold and fill when it
+ * ends.
  *
- * To be called with nothing given out.
+ * *@more: all @max, which is to be 2 at least, are used and others wait. Ask for the underflow
+ * interrupt, and to be told when the guest enables a group. If active ones wait, the end of
+ * interrupt may find them missing: then the hardware counts in EOIcount, for vgic_end_missing(),
+ * and in EOImode 1 a write to ICC_DIR_EL1 or GICC_DIR has to trap, for vgic_deactivate().
  */
 u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more);
 
 /*
- * Takes back what vgic_fill() gave out: @lrs as the hardware left them, of which intid, source,
- * pending and active are looked at. What was not given out to @cpu is passed over.
+ * Takes back what vgic_fill() gave out: @lrs as the hardware left them, of which intid, pending and
+ * active are looked at. What was not given out to @cpu is passed over; what was and is not in @lrs
+ * stays given out.
  */
 void vgic_fold(struct vgic *gic, u32 cpu, const struct vgic_lr *lrs, u32 count);
 
-/* The guest deactivates @intid on @cpu: ICC_DIR_EL1, GICC_DIR. With nothing given out. */
+/* The guest deactivates @intid on @cpu: ICC_DIR_EL1, GICC_DIR. To be called after vgic_fold(). */
 void vgic_deactivate(struct vgic *gic, u32 cpu, u32 intid);
 
 /*
@@ -268,7 +275,7 @@ void vgic_end_missing(struct vgic *gic, u32 cpu, u32 count);
  * Whether an interrupt would now be signalled to @cpu, with nothing given out: this ends WFI. It is
  * pending and enabled, as is its group in distributor and CPU interface, and its priority is above
  * the mask and above what is active. A redistributor that is put to sleep asks for the CPU to be
- * woken as soon as anything is pending: IHI 0069 section 11.1.
+ * woken as soon as anything is pending: IHI 0069, "Power Management".
  */
 bool vgic_pending(const struct vgic *gic, u32 cpu);
 

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the virtual GIC share. See devices/vgic.h. */
+#ifndef DEVICES_INTC_VGIC_CORE_H
+#define DEVICES_INTC_VGIC_CORE_H
+
+#include <devices/vgic.h>
+
+/* GICD_CTLR. IHI 0069, "GICD_CTLR" with DS being 1; IHI 0048 section 4.3.1. */
+#define VGIC_CTLR_GROUP0 0x1u
+#define VGIC_CTLR_GROUP1 0x2u
+
+/* GICD_IROUTER. IHI 0069, "GICD_IROUTER<n>". There is no Aff3: GICD_TYPER.A3V is 0. */
+#define VGIC_ROUTE_ANY      BIT(31)
+#define VGIC_ROUTE_AFFINITY 0xffffffu
+
+/*
+ * GICD_IIDR and GICR_IIDR: a product of its own number under Arm's code, as there has to be one.
+ * Linux takes 0 for a chip with an erratum.
+ */
+#define VGIC_IIDR 0x4100043bu
+
+/* Bits of a priority that there are. */
+#define VGIC_PRIORITY 0xf8u
+
+/* SGIs in word 0. */
+#define VGIC_SGI_BITS 0xffffu
+
+/* ---- state (vgic.c) ---- */
+
+static inline u32 vgic_bit(u32 intid)
+{
+	return (u32)1 << intid % 32;
+}
+
+/* Interrupts 32 * @word and on; @cpu matters to the private ones. */
+static inline struct vgic_irqs *vgic_irqs(struct vgic *gic, u32 cpu, u32 word)
+{
+	return word ? &gic->spis[word - 1] : &gic->cpus[cpu].irqs;
+}
+
+static inline const struct vgic_irqs *vgic_irqs_const(const struct vgic *gic, u32 cpu, u32 word)
+{
+	return word ? &gic->spis[word - 1] : &gic->cpus[cpu].irqs;
+}
+
+static inline struct vgic_notes *vgic_notes(struct vgic *gic, u32 cpu, u32 word)
+{
+	return word ? &gic->notes[word - 1] : &gic->cpus[cpu].notes;
+}
+
+static inline u32 vgic_pending_bits(const struct vgic_irqs *irqs)
+{
+	return irqs->latched | (irqs->level & ~irqs->edge);
+}
+
+/* GICv2 keeps apart who has sent an SGI. */
+static inline bool vgic_sgi_has_source(const struct vgic *gic, u32 intid)
+{
+	return gic->here == VGIC_V2 && intid < VGIC_SGIS;
+}
+
+/*
+ * Members of @bits of @word were changed: brings up to date what is derived from them, and kicks
+ * the virtual CPUs concerned.
+ */
+void vgic_changed(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+/* As vgic_changed(), and tells the watchers of lines that are now enabled, or no longer. */
+void vgic_configured(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+/* As vgic_configured(), for all interrupts. */
+void vgic_configured_all(struct vgic *gic);
+
+/* These change the state of interrupts and then do as vgic_changed(). */
+void vgic_latch(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+void vgic_unlatch(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+void vgic_activate(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+void vgic_end(struct vgic *gic, u32 cpu, u32 word, u32 bits);
+/* GICv2: SGI @sgi of @cpu becomes pending, or no longer is, from each of the CPUs in @sources. */
+void vgic_sgi_latch(struct vgic *gic, u32 cpu, u32 sgi, u8 sources);
+void vgic_sgi_unlatch(struct vgic *gic, u32 cpu, u32 sgi, u8 sources);
+
+/* Works out again where an SPI goes; vgic_configured() has to follow. */
+void vgic_route(struct vgic *gic, u32 intid);
+
+/* ---- registers (vgic_regs.c) ---- */
+
+/*
+ * A row of registers. @read and @write get the index of the register in its row, or, if a register
+ * has bits for several interrupts, the INTID of the first. A write changes the bits of @mask, of
+ * which there are less than the register has if the access was to a part of it.
+ */
+struct vgic_reg {
+	u32 offset;
+	u16 length;  /* bytes, of the row */
+	u8 width;    /* bytes, of one register */
+	u8 part;     /* bytes of the smaller accesses that are possible; width: there are none */
+	u8 irqs;     /* per register; 0: it is none of single interrupts */
+	u8 versions; /* VGIC_REG_* */
+	u64 (*read)(const struct vgic *gic, u32 cpu, u32 n);                  /* NULL: write-only */
+	void (*write)(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask); /* NULL: read-only */
+};
+
+#define VGIC_REG_V2  ((u8)(1 << VGIC_V2))
+#define VGIC_REG_V3  ((u8)(1 << VGIC_V3))
+#define VGIC_REG_ALL ((u8)(VGIC_REG_V2 | VGIC_REG_V3))
+
+/*
+ * Carries out @access on the registers @regs, sorted by offset, in the name of @cpu, at @offset.
+ * Registers of INTIDs below @first are not there.
+ */
+void vgic_reg_access(struct vgic *gic, const struct vgic_reg *regs, u32 count, u32 cpu, u32 first,
+		     u32 offset, struct io_access *access);
+
+u64 vgic_read_group(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_enabled(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_pending(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_active(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_priority(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_config(const struct vgic *gic, u32 cpu, u32 intid);
+u64 vgic_read_iidr(const struct vgic *gic, u32 cpu, u32 n);
+u64 vgic_read_pidr2(const struct vgic *gic, u32 cpu, u32 n);
+void vgic_write_group(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_enable(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_disable(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_set_pending(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_clear_pending(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_set_active(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_clear_active(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_priority(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+void vgic_write_config(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
+
+/*
+ * The rows that distributor and redistributor have in common, for @lines interrupts from 0 on, with
+ * @base added to the offsets: IGROUPR to IPRIORITYR, and ICFGR. IHI 0069, "The GIC Distributor
+ * register map" and "The GIC Redistributor register map"; IHI 0048 table 4-1.
+ */
+/* clang-format off */
+#define VGIC_BIT_REG(at, lines, reader, writer)                                                    \
+	{at, (lines) / 8, 4, 4, 32, VGIC_REG_ALL, reader, writer}
+#define VGIC_IRQ_REGS(base, lines)                                                                 \
+	VGIC_BIT_REG((base) + 0x080, lines, vgic_read_group, vgic_write_group),                    \
+	VGIC_BIT_REG((base) + 0x100, lines, vgic_read_enabled, vgic_write_enable),                 \
+	VGIC_BIT_REG((base) + 0x180, lines, vgic_read_enabled, vgic_write_disable),                \
+	VGIC_BIT_REG((base) + 0x200, lines, vgic_read_pending, vgic_write_set_pending),            \
+	VGIC_BIT_REG((base) + 0x280, lines, vgic_read_pending, vgic_write_clear_pending),          \
+	VGIC_BIT_REG((base) + 0x300, lines, vgic_read_active, vgic_write_set_active),              \
+	VGIC_BIT_REG((base) + 0x380, lines, vgic_read_active, vgic_write_clear_active),            \
+	{(base) + 0x400, lines, 4, 1, 4, VGIC_REG_ALL, vgic_read_priority, vgic_write_priority}
+#define VGIC_CONFIG_REG(base, lines)                                                               \
+	{(base) + 0xc00, (lines) / 4, 4, 4, 16, VGIC_REG_ALL, vgic_read_config, vgic_write_config}
+/* clang-format on */
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The distributor of both versions. Of GICv3's: with affinity routing, private interrupts are in
+ * the redistributors, and their bits here are RAZ/WI, as are GICD_ITARGETSR, GICD_SGIR and its
+ * like; with one security state, so are GICD_IGRPMODR and GICD_NSACR. IHI 0069, "The GIC
+ * Distributor register map"; IHI 0048 table 4-1.
+ */
+#include "vgic_core.h"
+
+/* GICD_CTLR of GICv3, both RAO/WI: affinity routing, one security state. */
+#define CTLR_ARE BIT(4)
+#define CTLR_DS  BIT(6)
+
+/* GICD_TYPER. */
+#define TYPER_LINES      (VGIC_LINES / 32 - 1)
+#define TYPER_CPUS_SHIFT 5
+#define TYPER_ID_BITS    ((u64)9 << 19) /* GICv3: ten bits of INTID */
+
+static u64 read_ctlr(const struct vgic *gic, u32 cpu, u32 n)
+{
+	(void)cpu;
+	(void)n;
+	return gic->ctlr | (gic->here == VGIC_V3 ? CTLR_ARE | CTLR_DS : 0);
+}
+
+static void write_ctlr(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
+{
+	(void)cpu;
+	(void)n;
+	(void)mask;
+	gic->ctlr = (u32)value & (VGIC_CTLR_GROUP0 | VGIC_CTLR_GROUP1);
+	vgic_configured_all(gic);
+}
+
+/* No LPIs, no messages, no extended ranges, no Aff3; 1 of N is there, where No1N is 0. */
+static u64 read_typer(const struct vgic *gic, u32 cpu, u32 n)
+{
+	(void)cpu;
+	(void)n;
+	if (gic->here == VGIC_V3)
+		return TYPER_LINES | TYPER_ID_BITS;
+	return TYPER_LINES | (u64)(gic->cpu_count - 1) << TYPER_CPUS_SHIFT;
+}
+
+/* ---- routes ---- */
+
+/* IHI 0048 section 4.3.12: of private interrupts a CPU reads itself; RAZ/WI if it is the only one.
+ */
+static u64 read_targets(const struct vgic *gic, u32 cpu, u32 intid)
+{
+	u64 value = 0;
+
+	if (gic->cpu_count == 1)
+		return 0;
+	if (intid < VGIC_SPI_BASE)
+		return ((u64)1 << cpu) * 0x01010101;
+	for (u32 i = 0; i < 4; i++)
+		value |= gic->route[intid - VGIC_SPI_BASE + i] << 8 * i;
+	return value;
+}
+
+static void write_targets(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask)
+{
+	u32 bits = 0;
+
+	if (intid < VGIC_SPI_BASE || gic->cpu_count == 1)
+		return;
+	for (u32 i = 0; i < 4; i++, value >>= 8, mask >>= 8) {
+		if (!(mask & 0xff))
+			continue;
+		gic->route[intid - VGIC_SPI_BASE + i] = value & (BIT(gic->cpu_count) - 1) & 0xff;
+		vgic_route(gic, intid + i);
+		bits |= vgic_bit(intid + i);
+	}
+	vgic_configured(gic, cpu, intid / 32, bits);
+}
+
+static u64 read_route(const struct vgic *gic, u32 cpu, u32 intid)
+{
+	(void)cpu;
+	return gic->route[intid - VGIC_SPI_BASE];
+}
+
+static void write_route(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask)
+{
+	u64 *route = &gic->route[intid - VGIC_SPI_BASE];
+
+	*route = ((*route & ~mask) | (value & mask)) & (VGIC_ROUTE_ANY | VGIC_ROUTE_AFFINITY);
+	vgic_route(gic, intid);
+	vgic_configured(gic, cpu, intid / 32, vgic_bit(intid));
+}
+
+/* ---- SGIs of GICv2 ---- */
+
+/* GICD_SGIR. IHI 0048 section 4.3.15. */
+static void write_sgi(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
+{
+	u32 targets = 0;
+
+	(void)n;
+	(void)mask;
+	switch (value >> 24 & 3) {
+	case 0:
+		targets = (u32)(value >> 16 & 0xff);
+		break;
+	case 1:
+		targets = ~((u32)1 << cpu);
+		break;
+	case 2:
+		targets = (u32)1 << cpu;
+		break;
+	}
+	for (u32 i = 0; i < gic->cpu_count; i++)
+		if (targets >> i & 1)
+			vgic_sgi_latch(gic, i, value & 0xf, (u8)(1u << cpu));
+}
+
+/* A byte per SGI, a bit per CPU that has sent it. IHI 0048 sections 4.3.16, 4.3.17. */
+static u64 read_sgi_sources(const struct vgic *gic, u32 cpu, u32 sgi)
+{
+	const u8 *sources = &gic->cpus[cpu].sgi_sources[sgi];
+
+	return sources[0] | (u64)sources[1] << 8 | (u64)sources[2] << 16 | (u64)sources[3] << 24;
+}
+
+static void write_sgi_clear(struct vgic *gic, u32 cpu, u32 sgi, u64 value, u64 mask)
+{
+	for (u32 i = 0; i < 4; i++)
+		vgic_sgi_unlatch(gic, cpu, sgi + i, (u8)((value & mask) >> 8 * i));
+}
+
+static void write_sgi_set(struct vgic *gic, u32 cpu, u32 sgi, u64 value, u64 mask)
+{
+	u64 sources = value & mask & (BIT(gic->cpu_count) - 1) * 0x01010101;
+
+	for (u32 i = 0; i < 4; i++)
+		vgic_sgi_latch(gic, cpu, sgi + i, (u8)(sources >> 8 * i));
+}
+
+/* ---- the table ---- */
+
+static const struct vgic_reg regs[] = {
+	{0x0000, 4, 4, 4, 0, VGIC_REG_ALL, read_ctlr, write_ctlr},
+	{0x0004, 4, 4, 4, 0, VGIC_REG_ALL, read_typer, NULL},
+	{0x0008, 4, 4, 4, 0, VGIC_REG_ALL, vgic_read_iidr, NULL},
+	VGIC_IRQ_REGS(0x0000, VGIC_LINES),
+	{0x0800, VGIC_LINES, 4, 1, 4, VGIC_REG_V2, read_targets, write_targets},
+	VGIC_CONFIG_REG(0x0000, VGIC_LINES),
+	{0x0f00, 4, 4, 4, 0, VGIC_REG_V2, NULL, write_sgi},
+	{0x0f10, VGIC_SGIS, 4, 1, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_clear},
+	{0x0f20, VGIC_SGIS, 4, 1, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_set},
+	{0x0fe8, 4, 4, 4, 0, VGIC_REG_V2, vgic_read_pidr2, NULL},
+	{0x6000, 8 * VGIC_LINES, 8, 4, 1, VGIC_REG_V3, read_route, write_route},
+	{0xffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
+};
+
+enum io_result vgic_dist_io(void *ctx, struct io_access *access)
+{
+	struct vgic *gic = ctx;
+	u32 first = gic->here == VGIC_V3 ? VGIC_SPI_BASE : 0;
+
+	vgic_reg_access(gic, regs, ARRAY_COUNT(regs), access->vcpu, first, (u32)access->offset,
+			access);
+	return IO_DONE;
+}

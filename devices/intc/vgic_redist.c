@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The redistributors of GICv3: for each virtual CPU a frame RD_base and a frame SGI_base of 64 KiB.
+ * No LPIs, and with one security state no GICR_IGRPMODR0 and GICR_NSACR. IHI 0069, "The GIC
+ * Redistributor register map".
+ */
+#include "vgic_core.h"
+
+/* GICR_TYPER. */
+#define TYPER_LAST           BIT(4)
+#define TYPER_NUMBER_SHIFT   8
+#define TYPER_AFFINITY_SHIFT 32
+
+/* GICR_WAKER. The second follows the first at once, and is read-only. */
+#define WAKER_SLEEP  0x2u
+#define WAKER_ASLEEP 0x4u
+
+/* The processor number is the index. */
+static u64 read_typer(const struct vgic *gic, u32 cpu, u32 n)
+{
+	u64 affinity = vgic_affinity(cpu);
+
+	(void)n;
+	/* Aff3 is next to Aff2 here. */
+	affinity = (affinity >> 32 << 24 | (affinity & VGIC_ROUTE_AFFINITY));
+	return affinity << TYPER_AFFINITY_SHIFT | (u64)cpu << TYPER_NUMBER_SHIFT |
+	       (cpu == gic->cpu_count - 1 ? TYPER_LAST : 0);
+}
+
+static u64 read_waker(const struct vgic *gic, u32 cpu, u32 n)
+{
+	(void)n;
+	return gic->cpus[cpu].asleep ? WAKER_SLEEP | WAKER_ASLEEP : 0;
+}
+
+static void write_waker(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
+{
+	(void)n;
+	(void)mask;
+	gic->cpus[cpu].asleep = (value & WAKER_SLEEP) != 0;
+	/* Those of which the choice is left go elsewhere. */
+	for (u32 intid = VGIC_SPI_BASE; intid < VGIC_LINES; intid++)
+		vgic_route(gic, intid);
+	vgic_configured_all(gic);
+	/* What is pending already is forwarded from now on, or no longer. */
+	gic->ops->kick(gic->ctx, cpu);
+}
+
+/* GICR_CTLR has nothing to control without LPIs, and is RAZ/WI like what is not in the table. */
+static const struct vgic_reg regs[] = {
+	{0x00004, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_iidr, NULL},
+	{0x00008, 8, 8, 4, 0, VGIC_REG_V3, read_typer, NULL},
+	{0x00014, 4, 4, 4, 0, VGIC_REG_V3, read_waker, write_waker},
+	{0x0ffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
+	VGIC_IRQ_REGS(0x10000, VGIC_SPI_BASE),
+	VGIC_CONFIG_REG(0x10000, VGIC_SPI_BASE),
+};
+
+enum io_result vgic_redist_io(void *ctx, struct io_access *access)
+{
+	struct vgic *gic = ctx;
+	u64 cpu = access->offset / VGIC_REDIST_SIZE;
+
+	if (cpu < gic->cpu_count)
+		vgic_reg_access(gic, regs, ARRAY_COUNT(regs), (u32)cpu, 0,
+				(u32)(access->offset % VGIC_REDIST_SIZE), access);
+	else if (!access->is_write)
+		access->value = 0;
+	return IO_DONE;
+}
