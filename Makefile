@@ -8,18 +8,28 @@ SHELL := /bin/bash
 .SUFFIXES:
 .DEFAULT_GOAL := build
 
+ARCHES := x86_64 arm64
 ARCH ?= x86_64
+ifeq ($(filter $(ARCHES),$(ARCH)),)
+$(error there is no architecture '$(ARCH)'; ARCH is one of: $(ARCHES))
+endif
 B := build
 OUT := $(B)/$(ARCH)
 GEN := $(B)/gen
 DEPS_DIR := $(B)/deps
 
-CC := gcc
-LD := ld
-AR := ar
-OBJCOPY := objcopy
-OBJDUMP := objdump
+# The architecture's name in GNU's tools and in EFI's.
+CPU_x86_64 := x86_64
+CPU_arm64 := aarch64
+CPU := $(CPU_$(ARCH))
+
+TOOL := $(CPU)-linux-gnu-
+CC := $(TOOL)gcc
+LD := $(TOOL)ld
+OBJCOPY := $(TOOL)objcopy
+OBJDUMP := $(TOOL)objdump
 HOSTCC := gcc
+HOSTAR := ar
 FUZZCC := clang-14
 CLANG_FORMAT := clang-format-14
 IASL := iasl
@@ -34,8 +44,9 @@ find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -na
 
 # Debian packages that building and testing needs; the one list of them.
 PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
-	libcmocka-dev clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 mtools \
-	dosfstools python3 busybox-static cpio libzydis-dev
+	gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev \
+	clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 qemu-efi-aarch64 \
+	qemu-system-arm mtools dosfstools python3 busybox-static cpio libzydis-dev
 
 .PHONY: deps
 deps:
@@ -49,12 +60,13 @@ deps:
 	$$sudo apt-get update && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing
 
-# A private apt root for sources, without touching the machine's configuration. Trixie's, as not
-# every mirror still has bookworm's.
-APT_ROOT := $(B)/apt-src
+# A private apt root for sources and for packages of the other architecture, without touching the
+# machine's configuration. Sources are trixie's, as not every mirror still has bookworm's.
+APT_ROOT := $(B)/apt-deps
 APT_OPTIONS = -o Dir::Etc::sourcelist=$(CURDIR)/$(APT_ROOT)/sources.list \
 	-o Dir::Etc::sourceparts=- -o Dir::State::Lists=$(CURDIR)/$(APT_ROOT)/lists \
-	-o Dir::Cache=$(CURDIR)/$(APT_ROOT)/cache -o APT::Sandbox::User= -q
+	-o Dir::Cache=$(CURDIR)/$(APT_ROOT)/cache -o APT::Sandbox::User= -q \
+	-o APT::Architectures::=amd64 -o APT::Architectures::=arm64
 APT_GET = apt-get $(APT_OPTIONS)
 
 # The mirror is the machine's own for its Debian suites.
@@ -64,7 +76,8 @@ $(APT_ROOT)/stamp:
 		awk '/ bookworm( |$$)/ && /debian\/? / {print $$1; exit}'); \
 	key=/usr/share/keyrings/debian-archive-keyring.gpg; \
 	[ -n "$$uri" ] || { echo "this machine's apt names no Debian archive for bookworm" >&2; exit 1; }; \
-	echo "deb-src [signed-by=$$key] $$uri trixie main" > $(APT_ROOT)/sources.list
+	{ echo "deb-src [signed-by=$$key] $$uri trixie main"; \
+		echo "deb [arch=arm64 signed-by=$$key] $$uri bookworm main"; } > $(APT_ROOT)/sources.list
 	$(APT_GET) update
 	@touch $@
 
@@ -79,28 +92,47 @@ $(INIH_DIR)/ini.c: $(APT_ROOT)/stamp
 	tar -xf $(DEPS_DIR)/inih.tmp/*.orig.tar.* -C $(INIH_DIR) --strip-components=1
 	@rm -rf $(DEPS_DIR)/inih.tmp; touch $@
 
+# gnu-efi: the start of an EFI application and EFI's headers. The machine's own package has them for
+# x86_64 alone.
+GNU_EFI_x86_64 := /usr
+GNU_EFI_arm64 := $(DEPS_DIR)/gnu-efi-arm64/usr
+GNU_EFI := $(GNU_EFI_$(ARCH))
+EFI_CRT := $(GNU_EFI)/lib/crt0-efi-$(CPU).o
+EFI_INCLUDES := -isystem $(GNU_EFI)/include/efi -isystem $(GNU_EFI)/include/efi/$(CPU)
+
+$(GNU_EFI_arm64)/lib/%: $(APT_ROOT)/stamp
+	@rm -rf $(DEPS_DIR)/gnu-efi-arm64; mkdir -p $(DEPS_DIR)/gnu-efi-arm64
+	cd $(DEPS_DIR)/gnu-efi-arm64 && $(APT_GET) download gnu-efi:arm64
+	dpkg-deb -x $(DEPS_DIR)/gnu-efi-arm64/gnu-efi_*.deb $(DEPS_DIR)/gnu-efi-arm64
+	@touch $(GNU_EFI_arm64)/lib/*
+
 # ---- newlib: the C library inside the hypervisor ----
 
 NEWLIB_SOURCE := /usr/src/newlib/newlib-3.3.0.tar.xz
 NEWLIB_DIR := $(B)/newlib/$(ARCH)
-NEWLIB_LIB := $(NEWLIB_DIR)/$(ARCH)-none-elf/lib/libc.a
-NEWLIB_INCLUDE := $(NEWLIB_DIR)/$(ARCH)-none-elf/include
+NEWLIB_LIB := $(NEWLIB_DIR)/$(CPU)-none-elf/lib/libc.a
+NEWLIB_INCLUDE := $(NEWLIB_DIR)/$(CPU)-none-elf/include
 
-# It may run while a guest's vector registers are in place. -mgeneral-regs-only is not for it, as
-# it has functions that take floating point; these keep vector registers out of all others.
-NEWLIB_ARCH_CFLAGS_x86_64 := -mno-red-zone -mno-stv \
-	-mtune-ctrl=^sse_unaligned_load_optimal,^sse_unaligned_store_optimal
+# What every object in an image is compiled with: it may run while a guest's vector registers are
+# in place. arm64: neither calls to a library for atomics, nor accesses that fault on memory of the
+# type Device.
+ABI_x86_64 := -mno-red-zone
+ABI_arm64 := -mstrict-align -mno-outline-atomics
+ABI := $(ABI_$(ARCH))
+
+# The C versions of what newlib also has in assembly, which uses vector registers. Functions that
+# take floating point can't do without them, all others must. It asks for sbrk(), not _sbrk().
+NEWLIB_CC := $(CURDIR)/tools/cc-general-regs $(CC)
 NEWLIB_CFLAGS := -O2 -g0 -ffreestanding -fno-stack-protector -fpic -fvisibility=hidden \
-	-fshort-wchar -fno-tree-vectorize -fno-tree-slp-vectorize -ffunction-sections \
-	-fdata-sections -DPREFER_SIZE_OVER_SPEED -D__OPTIMIZE_SIZE__ -DNO_FLOATING_POINT \
-	$(NEWLIB_ARCH_CFLAGS_$(ARCH))
-NEWLIB_CONFIG := --target=$(ARCH)-none-elf --disable-multilib --disable-libgloss \
+	-fshort-wchar -ffunction-sections -fdata-sections -DPREFER_SIZE_OVER_SPEED \
+	-D__OPTIMIZE_SIZE__ -DNO_FLOATING_POINT -DMISSING_SYSCALL_NAMES $(ABI)
+NEWLIB_CONFIG := --target=$(CPU)-none-elf --disable-multilib --disable-libgloss \
 	--disable-newlib-supplied-syscalls --enable-newlib-nano-malloc \
 	--enable-newlib-io-c99-formats --enable-newlib-io-long-long --enable-lite-exit \
 	--disable-newlib-fvwrite-in-streamio --disable-newlib-wide-orient \
 	--disable-newlib-unbuf-stream-opt --disable-nls
-NEWLIB_KEY := $(shell echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)' $$($(CC) -dumpfullversion) \
-	| sha256sum | cut -c1-12)
+NEWLIB_KEY := $(shell { echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)'; $(CC) -dumpfullversion; \
+	cat tools/cc-general-regs; } | sha256sum | cut -c1-12)
 NEWLIB_STAMP := $(NEWLIB_DIR)/stamp-$(NEWLIB_KEY)
 
 $(NEWLIB_STAMP):
@@ -109,9 +141,10 @@ $(NEWLIB_STAMP):
 	@rm -rf $(NEWLIB_DIR); mkdir -p $(NEWLIB_DIR)/src $(NEWLIB_DIR)/obj
 	@tar -xf $(NEWLIB_SOURCE) -C $(NEWLIB_DIR)/src --strip-components=1
 	@cd $(NEWLIB_DIR)/obj && { ../src/configure --prefix=$(CURDIR)/$(NEWLIB_DIR) \
-		$(NEWLIB_CONFIG) CC_FOR_TARGET=$(CC) AR_FOR_TARGET=$(AR) RANLIB_FOR_TARGET=ranlib \
-		AS_FOR_TARGET=as NM_FOR_TARGET=nm READELF_FOR_TARGET=readelf \
-		STRIP_FOR_TARGET=strip OBJDUMP_FOR_TARGET=$(OBJDUMP) \
+		$(NEWLIB_CONFIG) CC_FOR_TARGET='$(NEWLIB_CC)' AR_FOR_TARGET=$(TOOL)ar \
+		RANLIB_FOR_TARGET=$(TOOL)ranlib AS_FOR_TARGET=$(TOOL)as NM_FOR_TARGET=$(TOOL)nm \
+		READELF_FOR_TARGET=$(TOOL)readelf STRIP_FOR_TARGET=$(TOOL)strip \
+		OBJDUMP_FOR_TARGET=$(OBJDUMP) \
 		CFLAGS_FOR_TARGET='$(NEWLIB_CFLAGS)' && \
 		env -u MAKEFLAGS -u MFLAGS $(MAKE) -j2 MAKEINFO=true all-target-newlib && \
 		env -u MAKEFLAGS -u MFLAGS $(MAKE) MAKEINFO=true install-target-newlib; \
@@ -145,13 +178,12 @@ GENERIC_INCLUDES = -Ihv/include -Ihv -Idevices/include -Ifirmware/guest/include 
 includes_devices = -Ihv/include -Idevices/include
 includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS)
 includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1)
-includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include -isystem /usr/include/efi \
-	-isystem /usr/include/efi/$(1) -DGNU_EFI_USE_MS_ABI
+includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES) \
+	-DGNU_EFI_USE_MS_ABI
 
-ARCH_CFLAGS_x86_64 := -mgeneral-regs-only -mno-red-zone
 CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
 	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
-	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(ARCH_CFLAGS_$(ARCH)) \
+	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. -mgeneral-regs-only $(ABI) \
 	-nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE)
 
 HOST_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
@@ -172,11 +204,16 @@ $(B)/build-id: force
 HV_SOURCES := $(call find,hv,*.c)
 DEVICES_SOURCES := $(call find,devices,*.c)
 GUEST_SOURCES := $(call find,firmware/guest,*.c)
+# What of the firmware to the guest only one architecture has; all else is for every one.
+GUEST_ONLY_x86_64 := $(addprefix firmware/guest/,acpi/% $(addprefix boot/,boot.c e820.c elf.c linux.c \
+	multiboot.c pvh.c))
+GUEST_ONLY_arm64 := $(addprefix firmware/guest/,fdt/% boot/image.c)
+GUEST_OTHERS := $(foreach arch,$(filter-out $(ARCH),$(ARCHES)),$(GUEST_ONLY_$(arch)))
 ARCH_SOURCES := $(call find,arch/$(ARCH),*.c) $(call find,arch/$(ARCH),*.S)
 HOST_SOURCES := $(filter-out firmware/host/arch_%,$(wildcard firmware/host/*.c)) \
 	firmware/host/arch_$(ARCH).c
-PRODUCT_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(ARCH_SOURCES) \
-	$(HOST_SOURCES)
+PRODUCT_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(filter-out $(GUEST_OTHERS),$(GUEST_SOURCES)) \
+	$(ARCH_SOURCES) $(HOST_SOURCES)
 PRODUCT_OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(PRODUCT_SOURCES))) $(OUT)/deps/ini.o
 IMAGE := $(OUT)/anew-$(ARCH).efi
 
@@ -189,7 +226,8 @@ $(OUT)/hv/version.o: INCLUDES += -DANEW_BUILD='"$(BUILD_ID)"'
 $(OUT)/hv/version.o: $(B)/build-id
 
 $(PRODUCT_OBJECTS): $(NEWLIB_STAMP)
-$(PRODUCT_OBJECTS): | $(AML_HEADERS) $(INIH_DIR)/ini.c
+$(PRODUCT_OBJECTS): | $(INIH_DIR)/ini.c $(EFI_CRT)
+$(filter %/acpi.o,$(PRODUCT_OBJECTS)): | $(AML_HEADERS)
 
 $(OUT)/%.o: %.c Makefile
 	@echo "  CC        $@"
@@ -207,39 +245,36 @@ $(OUT)/deps/ini.o: $(INIH_DIR)/ini.c Makefile
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(INIH_FLAGS) -w -c $< -o $@
 
-EFI_CRT := /usr/lib/crt0-efi-$(ARCH).o
-EFI_LDS := /usr/lib/elf_$(ARCH)_efi.lds
 LDFLAGS := -nostdlib -znocombreloc -z defs -z noexecstack -shared -Bsymbolic --gc-sections \
 	--no-undefined --exclude-libs ALL --build-id=none --no-warn-rwx-segments
 
-# gnu-efi's script, with the section kept that nothing refers to but the loader; and with zeroed
-# data, as -fdata-sections names it too, in a section that takes no room in the image.
-BSS := *(.sbss) *(.scommon) *(.dynbss) *(.bss .bss.*) *(COMMON)
-$(OUT)/efi.lds: $(EFI_LDS) Makefile
+# gnu-efi's, with its entry for the linker to find and its own .reloc out of the way.
+$(OUT)/crt0.o: $(EFI_CRT) Makefile
 	@mkdir -p $(@D)
-	@sed -e 's/\*(\.reloc)/KEEP(*(.reloc))/' \
-		-e '/\*(\.sbss)/d; /\*(\.scommon)/d; /\*(\.dynbss)/d; /\*(\.bss)/d; /\*(COMMON)/d' \
-		-e 's/^  \.ignored\.reloc :/  .bss : { $(BSS) }\n  . = ALIGN(4096);\n&/' $< > $@
-	@grep -Fq ' .bss :' $@
+	@$(OBJCOPY) --globalize-symbol=_start --remove-section=.reloc $< $@
 
-# Functions that may name a vector register: they only save them, when a caller passed any.
-VECTOR_ALLOWED := snprintf|sprintf
+# How the disassembly writes a vector register, and the functions that are there to use one.
+VECTOR_x86_64 := %[xyz]mm
+VECTOR_ALLOWED_x86_64 :=
+VECTOR_arm64 := [\t ,{][vqdshbz][0-9]+([.,\]}[ ]|$$)
+VECTOR_ALLOWED_arm64 := el2_vector_save|el2_vector_load
 
-$(OUT)/anew.elf: $(PRODUCT_OBJECTS) $(OUT)/efi.lds $(NEWLIB_STAMP)
+$(OUT)/anew.elf: $(PRODUCT_OBJECTS) $(OUT)/crt0.o firmware/host/efi.lds $(NEWLIB_STAMP)
 	@echo "  LD        $@"
-	@$(LD) $(LDFLAGS) -T $(OUT)/efi.lds -Map=$(OUT)/anew.map $(EFI_CRT) $(PRODUCT_OBJECTS) \
-		-L/usr/lib -lgnuefi $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
+	@$(LD) $(LDFLAGS) -T firmware/host/efi.lds -Map=$(OUT)/anew.map $(OUT)/crt0.o $(PRODUCT_OBJECTS) \
+		-L$(GNU_EFI)/lib -lgnuefi $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
 	@! readelf -SW $@ | grep -E ' \.s?bss\.| COMMON' || { echo "$@: zeroed data left out" >&2; exit 1; }
 	@$(OBJDUMP) -d --no-show-raw-insn $@ | awk \
-		'/^[0-9a-f]+ <.*>:$$/ { name = substr($$2, 2, length($$2) - 3) } \
-		/%[xyz]mm/ && name !~ /^($(VECTOR_ALLOWED))$$/ && !seen[name]++ \
+		'/^[0-9a-f]+ <.*>:$$/ { name = substr($$2, 2, length($$2) - 3); next } \
+		{ sub(/[0-9a-f]+ <[^>]*>/, ""); sub("//.*", "") } \
+		/$(VECTOR_$(ARCH))/ && name !~ /^($(VECTOR_ALLOWED_$(ARCH)))$$/ && !seen[name]++ \
 			{ print "vector registers used in " name > "/dev/stderr"; bad = 1 } \
 		END { exit bad }'
 
 $(IMAGE): $(OUT)/anew.elf
 	@echo "  EFI       $@"
-	@$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .dynsym -j .rel -j .rela \
-		-j '.rel.*' -j '.rela.*' -j .reloc -j .bss --strip-all --target efi-app-$(ARCH) --subsystem=10 $< $@
+	@$(OBJCOPY) -j .text -j .rodata -j .data -j .dynamic -j .rela -j .reloc -j .bss --strip-all \
+		--change-addresses 0x1000 --target efi-app-$(CPU) --subsystem=10 $< $@
 
 .PHONY: build
 build: $(IMAGE)
@@ -247,11 +282,19 @@ build: $(IMAGE)
 
 # ---- payload kernels ----
 
-PAYLOADS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/main.c))))
-PAYLOAD_IMAGES := $(patsubst %,$(OUT)/payload/%.elf,$(PAYLOADS))
+# A payload's main.c is for every architecture, a main_ARCH.c for that one; the parts of lib/ are
+# called so too. arm64 boots raw images, x86_64 ELF files.
+PAYLOADS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/main.c \
+	tests/guest/*/main_$(ARCH).c))))
+PAYLOAD_SUFFIX_x86_64 := elf
+PAYLOAD_SUFFIX_arm64 := img
+PAYLOAD_IMAGES := $(patsubst %,$(OUT)/payload/%.$(PAYLOAD_SUFFIX_$(ARCH)),$(PAYLOADS))
+PAYLOAD_LIB := $(wildcard tests/guest/lib/payload.c tests/guest/lib/*_$(ARCH).[cS])
+PAYLOAD_LIB_OBJECTS := $(patsubst tests/guest/%,$(OUT)/payload/%.o,$(basename $(PAYLOAD_LIB)))
+PAYLOAD_LDS := tests/guest/lib/payload_$(ARCH).ld
 PAYLOAD_CFLAGS := -std=gnu11 -O2 -g0 $(filter-out -Wconversion -Wmissing-prototypes,$(WARNINGS)) \
 	-ffreestanding -fno-pic -mcmodel=small -fno-stack-protector -fno-asynchronous-unwind-tables \
-	-mno-red-zone -mgeneral-regs-only -nostdinc \
+	-mgeneral-regs-only $(ABI) -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE) \
 	-Itests/guest/lib -Ihv/include -Idevices/include
 
@@ -263,11 +306,16 @@ $(OUT)/payload/%.o: tests/guest/%.S Makefile
 	@mkdir -p $(@D)
 	@$(CC) $(PAYLOAD_CFLAGS) -MMD -MP -c $< -o $@
 
-$(OUT)/payload/%.elf: $(OUT)/payload/%/main.o $(OUT)/payload/lib/start.o \
-		$(OUT)/payload/lib/payload.o tests/guest/lib/payload.ld
+payload_objects = $(patsubst tests/guest/%.c,$(OUT)/payload/%.o,$(wildcard \
+	tests/guest/$(1)/main.c tests/guest/$(1)/main_$(ARCH).c))
+.SECONDEXPANSION:
+$(OUT)/payload/%.elf: $$(call payload_objects,%) $(PAYLOAD_LIB_OBJECTS) $(PAYLOAD_LDS)
 	@echo "  PAYLOAD   $@"
-	@$(LD) -nostdlib -static --no-warn-rwx-segments -z noexecstack -T tests/guest/lib/payload.ld \
+	@$(LD) -nostdlib -static --no-warn-rwx-segments -z noexecstack -T $(PAYLOAD_LDS) \
 		$(filter %.o,$^) $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
+
+$(OUT)/payload/%.img: $(OUT)/payload/%.elf
+	@$(OBJCOPY) -O binary $< $@
 
 .PHONY: payloads
 payloads: $(PAYLOAD_IMAGES)
@@ -277,13 +325,13 @@ payloads: $(PAYLOAD_IMAGES)
 
 # Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
-	arch/x86_64/decode.c arch/arm64/decode.c firmware/host/sha256.c \
+	$(wildcard arch/*/decode.c) arch/arm64/gic_find.c firmware/host/sha256.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
-# Headers of x86_64 come last: only those that arch/fake doesn't have are found there.
-INCLUDES_TESTS := $(call includes_hv,fake) -Iarch/fake -Iarch/x86_64/include -Ifirmware/host \
-	-Itests/unit
+# Headers of an architecture come last: only those that arch/fake doesn't have are found there. They
+# are x86_64's, but for tests that are called NAME_arm64.c.
+includes_tests = $(call includes_hv,fake) -Iarch/fake -Iarch/$(1)/include -Ifirmware/host -Itests/unit
 
 host_objects = $(patsubst %.c,$(1)/%.o,$(PORTABLE_SOURCES)) $(1)/deps/ini.o
 
@@ -296,9 +344,9 @@ $(1)/firmware/%.o: INCLUDES = $$(call includes_hv,fake)
 $(1)/arch/fake/%.o: INCLUDES = $$(call includes_arch,fake)
 $(1)/arch/x86_64/%.o: INCLUDES = $$(call includes_arch,x86_64)
 $(1)/arch/arm64/%.o: INCLUDES = $$(call includes_arch,arm64)
-$(1)/tests/%.o: INCLUDES = $$(INCLUDES_TESTS)
-$(1)/tests/%_arm64.o: INCLUDES = $$(call includes_hv,fake) -Iarch/arm64/include
-$(1)/tools/%.o: INCLUDES = $$(INCLUDES_TESTS)
+$(1)/tests/%.o: INCLUDES = $$(call includes_tests,x86_64)
+$(1)/tests/%_arm64.o: INCLUDES = $$(call includes_tests,arm64)
+$(1)/tools/%.o: INCLUDES = $$(call includes_tests,x86_64)
 
 $(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c
 	@echo "  HOSTCC    $$@"
@@ -311,7 +359,7 @@ $(1)/deps/ini.o: $$(INIH_DIR)/ini.c Makefile
 
 $(1)/libanew.a: $$(call host_objects,$(1))
 	@rm -f $$@
-	@$(AR) rcsD $$@ $$^
+	@$(HOSTAR) qcsD $$@ $$^
 endef
 $(eval $(call host_rules,$(B)/host,$(HOSTCC),$(HOST_CFLAGS)))
 $(eval $(call host_rules,$(B)/fuzz,$(FUZZCC),$(FUZZ_CFLAGS)))
@@ -376,7 +424,7 @@ check-conf: $(B)/host/check_conf
 
 # ---- checks of the source ----
 
-HEADERS := $(call find,hv devices firmware arch tests/unit,*.h)
+HEADERS := $(call find,hv devices firmware arch/fake arch/$(ARCH) tests/unit,*.h)
 # gnu11 and warnings as in the product; what a header may see is what its directory may see.
 header_includes = $(strip $(if $(filter devices/%,$(1)),$(call includes_devices,$(ARCH)), \
 	$(if $(filter hv/include/%,$(1)),-Ihv/include, \
@@ -390,10 +438,10 @@ TEST_HEADER_CHECKS := $(patsubst %,check-header/%,$(filter tests/%,$(HEADERS)))
 .PHONY: check-headers $(HEADER_CHECKS) $(TEST_HEADER_CHECKS)
 check-headers: $(HEADER_CHECKS) $(TEST_HEADER_CHECKS)
 	@echo "$(words $^) headers compile alone"
-$(HEADER_CHECKS): check-header/%: $(NEWLIB_STAMP) $(INIH_DIR)/ini.c $(AML_HEADERS)
+$(HEADER_CHECKS): check-header/%: $(NEWLIB_STAMP) $(INIH_DIR)/ini.c $(EFI_CRT)
 	@$(CC) $(CFLAGS) $(call header_includes,$*) -fsyntax-only -include $* -x c /dev/null
 $(TEST_HEADER_CHECKS): check-header/%: $(INIH_DIR)/ini.c
-	@$(HOSTCC) $(HOST_CFLAGS) $(INCLUDES_TESTS) -fsyntax-only -include $* -x c /dev/null
+	@$(HOSTCC) $(HOST_CFLAGS) $(call includes_tests,x86_64) -fsyntax-only -include $* -x c /dev/null
 
 FORMAT_SOURCES := $(call find,hv devices firmware arch tests tools,*.[ch])
 
@@ -435,7 +483,7 @@ bench: deps
 .PHONY: clean distclean help
 # What takes long to make or to fetch stays; distclean takes it as well.
 clean:
-	rm -rf $(B)/x86_64 $(B)/arm64 $(B)/host $(B)/fuzz $(GEN) $(B)/build-id
+	rm -rf $(addprefix $(B)/,$(ARCHES)) $(B)/host $(B)/fuzz $(GEN) $(B)/build-id
 distclean:
 	rm -rf $(B)
 
@@ -452,4 +500,4 @@ help:
 	@echo "make check-format    every file is as clang-format wants it; make format makes it so"
 	@echo "make clean           remove what was built; distclean: also libraries and downloads"
 
--include $(call find,$(B)/x86_64 $(B)/host $(B)/fuzz,*.d)
+-include $(call find,$(OUT) $(B)/host $(B)/fuzz,*.d)
