@@ -104,7 +104,7 @@ static u8 cause(const struct uart_16550 *uart)
 {
 	if ((uart->ier & IER_RLS) && uart->overrun)
 		return IIR_RLS;
-	if ((uart->ier & IER_RDA) && uart->rx_count >= trigger(uart))
+	if ((uart->ier & IER_RDA) && uart->port.rx_count >= trigger(uart))
 		return IIR_RDA;
 	if ((uart->ier & IER_RDA) && uart->timeout_pending)
 		return IIR_TIMEOUT;
@@ -123,81 +123,52 @@ static bool wanted_level(const struct uart_16550 *uart)
 
 static void update_line(struct uart_16550 *uart)
 {
-	bool level = wanted_level(uart);
-
-	if (level == uart->level)
-		return;
-	uart->level = level;
-	irq_set(&uart->line, level);
-}
-
-static void timeout_set(struct uart_16550 *uart, u64 at)
-{
-	uart->timeout_at = at;
-	if (at == CLOCK_NEVER)
-		timer_cancel(uart->clock, &uart->timeout);
-	else
-		timer_arm(uart->clock, &uart->timeout, at);
+	uart_port_set_level(&uart->port, wanted_level(uart));
 }
 
 /* The receive FIFO changed: its time-out starts anew, or ends when there is nothing in it. */
 static void timeout_restart(struct uart_16550 *uart)
 {
+	bool on = fifo_on(uart) && uart->port.rx_count;
+
 	uart->timeout_pending = 0;
-	if (fifo_on(uart) && uart->rx_count)
-		timeout_set(uart, clock_now(uart->clock) + TIMEOUT_NS);
-	else if (uart->timeout_at != CLOCK_NEVER)
-		timeout_set(uart, CLOCK_NEVER);
+	uart_port_set_timeout(&uart->port,
+			      on ? clock_now(uart->port.clock) + TIMEOUT_NS : CLOCK_NEVER);
 }
 
 static void timeout_fn(void *ctx)
 {
 	struct uart_16550 *uart = ctx;
 
-	uart->timeout_at = CLOCK_NEVER;
-	uart->timeout_pending = uart->rx_count != 0;
+	uart_port_set_timeout(&uart->port, CLOCK_NEVER);
+	uart->timeout_pending = uart->port.rx_count != 0;
 	update_line(uart);
 }
 
 /* Takes what waits in the chardev, as far as there is room. */
 static void pull(struct uart_16550 *uart)
 {
-	size_t room, got;
-
-	if (loopback(uart) || uart->rx_count >= depth(uart))
-		return;
-	room = (size_t)(depth(uart) - uart->rx_count);
-	got = chardev_read(&uart->chardev, uart->rx + uart->rx_count, room);
-	if (!got)
-		return;
-	uart->rx_count = (u8)(uart->rx_count + min_u64(got, room));
-	timeout_restart(uart);
+	if (!loopback(uart) && uart_port_pull(&uart->port, depth(uart)))
+		timeout_restart(uart);
 }
 
 static void clear_rx(struct uart_16550 *uart)
 {
-	uart->rx_count = 0;
+	uart->port.rx_count = 0;
 	timeout_restart(uart);
 }
 
 static void clear_tx(struct uart_16550 *uart)
 {
-	if (uart->tx_count)
+	if (uart->port.tx_count)
 		uart->thre_pending = 1;
-	uart->tx_count = 0;
+	uart->port.tx_count = 0;
 }
 
 /* Offers what lies in the transmit FIFO to the chardev. */
 static void push(struct uart_16550 *uart)
 {
-	size_t taken;
-
-	if (!uart->tx_count)
-		return;
-	taken = min_u64(chardev_write(&uart->chardev, uart->tx, uart->tx_count), uart->tx_count);
-	uart->tx_count = (u8)(uart->tx_count - taken);
-	memmove(uart->tx, uart->tx + taken, uart->tx_count);
-	if (!uart->tx_count)
+	if (uart_port_push(&uart->port) && !uart->port.tx_count)
 		uart->thre_pending = 1;
 }
 
@@ -205,27 +176,23 @@ static void transmit(struct uart_16550 *uart, u8 byte)
 {
 	uart->thre_pending = 0;
 	if (loopback(uart)) {
-		if (uart->rx_count < depth(uart))
-			uart->rx[uart->rx_count++] = byte;
-		else
+		if (!uart_port_receive(&uart->port, byte, depth(uart)))
 			uart->overrun = 1;
 		timeout_restart(uart);
-		uart->thre_pending = uart->tx_count == 0;
+		uart->thre_pending = uart->port.tx_count == 0;
 		return;
 	}
-	if (uart->tx_count < depth(uart))
-		uart->tx[uart->tx_count++] = byte;
+	(void)uart_port_transmit(&uart->port, byte, depth(uart));
 	push(uart);
 }
 
 static u8 receive(struct uart_16550 *uart)
 {
-	u8 byte = uart->rx[0];
+	u8 byte;
 
-	if (!uart->rx_count)
+	if (!uart->port.rx_count)
 		return 0;
-	uart->rx_count--;
-	memmove(uart->rx, uart->rx + 1, uart->rx_count);
+	byte = uart_port_take(&uart->port);
 	timeout_restart(uart);
 	pull(uart);
 	return byte;
@@ -246,11 +213,11 @@ static u8 read_lsr(struct uart_16550 *uart)
 	u8 lsr = 0;
 
 	pull(uart);
-	if (uart->rx_count)
+	if (uart->port.rx_count)
 		lsr |= LSR_DR;
 	if (uart->overrun)
 		lsr |= LSR_OE;
-	if (!uart->tx_count)
+	if (!uart->port.tx_count)
 		lsr |= LSR_THRE | LSR_TEMT;
 	uart->overrun = 0;
 	return lsr;
@@ -271,7 +238,7 @@ static void write_ier(struct uart_16550 *uart, u8 value)
 	uart->ier = value & IER_MASK;
 	/* Linux tests for this: turning it on with an empty transmitter interrupts each time. */
 	if (changed & IER_THRE)
-		uart->thre_pending = (value & IER_THRE) && !uart->tx_count;
+		uart->thre_pending = (value & IER_THRE) && !uart->port.tx_count;
 	pull(uart);
 }
 
@@ -394,8 +361,8 @@ void uart_16550_output_ready(void *ctx)
 
 void uart_16550_reset(struct uart_16550 *uart)
 {
-	uart->rx_count = 0;
-	uart->tx_count = 0;
+	uart->port.rx_count = 0;
+	uart->port.tx_count = 0;
 	uart->ier = 0;
 	uart->fcr = 0;
 	uart->lcr = 0;
@@ -411,11 +378,7 @@ void uart_16550_init(struct uart_16550 *uart, const struct irq_line *line,
 		     const struct chardev *chardev, struct clock *clock)
 {
 	memset(uart, 0, sizeof(*uart));
-	uart->line = *line;
-	uart->chardev = *chardev;
-	uart->clock = clock;
-	uart->timeout_at = CLOCK_NEVER;
-	timer_init(&uart->timeout, timeout_fn, uart);
+	uart_port_init(&uart->port, line, chardev, clock, timeout_fn, uart);
 	uart_16550_reset(uart);
 }
 
@@ -428,7 +391,7 @@ static enum hv_error check(const void *obj, const char **why)
 		*why = "a register has bits that do not exist";
 		return HV_EINVALID;
 	}
-	if (uart->rx_count > depth(uart) || uart->tx_count > depth(uart)) {
+	if (uart->port.rx_count > depth(uart) || uart->port.tx_count > depth(uart)) {
 		*why = "more bytes in a FIFO than it holds";
 		return HV_EINVALID;
 	}
@@ -443,21 +406,14 @@ static void after_load(void *obj)
 {
 	struct uart_16550 *uart = obj;
 
-	timeout_set(uart, uart->timeout_at);
 	/* What blocked the bytes when they were saved need not block them here. */
 	push(uart);
 	pull(uart);
-	/* Even if it is the old level: the interrupt controller may have been loaded as well. */
-	uart->level = wanted_level(uart);
-	irq_set(&uart->line, uart->level);
+	uart_port_after_load(&uart->port, wanted_level(uart));
 }
 
 #define UART_16550_FIELDS(SAVED, TRANSIENT)                                                        \
-	SAVED(struct uart_16550, timeout_at)                                                       \
-	SAVED(struct uart_16550, rx)                                                               \
-	SAVED(struct uart_16550, tx)                                                               \
-	SAVED(struct uart_16550, rx_count)                                                         \
-	SAVED(struct uart_16550, tx_count)                                                         \
+	UART_PORT_FIELDS(SAVED, TRANSIENT, struct uart_16550)                                      \
 	SAVED(struct uart_16550, ier)                                                              \
 	SAVED(struct uart_16550, fcr)                                                              \
 	SAVED(struct uart_16550, lcr)                                                              \
@@ -469,12 +425,7 @@ static void after_load(void *obj)
 	SAVED(struct uart_16550, msr_delta)                                                        \
 	SAVED(struct uart_16550, thre_pending)                                                     \
 	SAVED(struct uart_16550, timeout_pending)                                                  \
-	TRANSIENT(struct uart_16550, level, "follows from the registers")                          \
-	TRANSIENT(struct uart_16550, pad, "padding")                                               \
-	TRANSIENT(struct uart_16550, line, "wiring")                                               \
-	TRANSIENT(struct uart_16550, chardev, "wiring")                                            \
-	TRANSIENT(struct uart_16550, clock, "wiring")                                              \
-	TRANSIENT(struct uart_16550, timeout, "armed again from timeout_at")
+	TRANSIENT(struct uart_16550, pad, "padding")
 
-STATE_DEFINE(uart_16550_state, "uart_16550", 1, struct uart_16550, UART_16550_FIELDS,
+STATE_DEFINE(uart_16550_state, "uart_16550", 2, struct uart_16550, UART_16550_FIELDS,
 	     .check = check, .after_load = after_load);

@@ -415,14 +415,14 @@ static void refuses_broken_state(void **state)
 	const char *why = NULL;
 
 	assert_int_equal(uart_16550_state.check(&bad, &why), HV_OK);
-	bad.rx_count = 2;
+	bad.port.rx_count = 2;
 	assert_int_equal(uart_16550_state.check(&bad, &why), HV_EINVALID);
 	assert_non_null(why);
 	bad.fcr = 0x01;
 	assert_int_equal(uart_16550_state.check(&bad, &why), HV_OK);
-	bad.tx_count = 17;
+	bad.port.tx_count = 17;
 	assert_int_equal(uart_16550_state.check(&bad, &why), HV_EINVALID);
-	bad.tx_count = 0;
+	bad.port.tx_count = 0;
 	bad.mcr = 0x20;
 	assert_int_equal(uart_16550_state.check(&bad, &why), HV_EINVALID);
 	bad.mcr = 0;
@@ -442,7 +442,7 @@ static void reset_ends_everything(void **state)
 	assert_true(b->irq.level);
 	uart_16550_reset(&b->uart);
 	assert_false(b->irq.level);
-	assert_false(timer_armed(&b->uart.timeout));
+	assert_false(timer_armed(&b->uart.port.timeout));
 	assert_int_equal(in(b, LSR), 0x60);
 	assert_int_equal(in(b, SCR), 7);
 }

@@ -46,7 +46,7 @@ struct uart_port {
 
 /*
  * Empty FIFOs. @line and @chardev are copied; @clock must outlive the port. @timeout(@ctx) is
- * called when the time-out comes, with the time-out off.
+ * called when the time-out comes; it sets another, or CLOCK_NEVER.
  */
 void uart_port_init(struct uart_port *port, const struct irq_line *line,
 		    const struct chardev *chardev, struct clock *clock, void (*timeout)(void *ctx),
