@@ -9,6 +9,7 @@
 #include <devices/rtc_cmos.h>
 #include <devices/testdev.h>
 #include <devices/uart_16550.h>
+#include <devices/uart_pl011.h>
 #include <devices/vmgenid.h>
 
 #include "../unit/device_fakes.h"
@@ -22,6 +23,7 @@ struct board {
 	u64 rng_state;
 	struct resources resources;
 	struct uart_16550 uart;
+	struct uart_pl011 pl011;
 	struct pit pit;
 	struct rtc_cmos rtc;
 	struct power power;
@@ -90,6 +92,7 @@ static void board_init(struct board *b)
 	b->rng_state = 1;
 	b->resources = (struct resources){alloc_memory, alloc_line, get_line, b};
 	uart_16550_init(&b->uart, &b->irq.line, &b->chardev.chardev, &b->clock.clock);
+	uart_pl011_init(&b->pl011, &b->irq.line, &b->chardev.chardev, &b->clock.clock);
 	pit_init(&b->pit, &b->clock.clock, &b->irq.line);
 	rtc_cmos_init(&b->rtc, &b->clock.clock, 1700000000);
 	power_init(&b->power, &power_ops, b);
@@ -103,6 +106,7 @@ static const struct {
 	size_t offset;
 } devices[] = {
 	{&uart_16550_state, offsetof(struct board, uart)},
+	{&uart_pl011_state, offsetof(struct board, pl011)},
 	{&pit_state, offsetof(struct board, pit)},
 	{&rtc_cmos_state, offsetof(struct board, rtc)},
 	{&power_state, offsetof(struct board, power)},
@@ -117,6 +121,7 @@ static const struct {
 	u8 size_max;
 } regions[] = {
 	{uart_16550_io, offsetof(struct board, uart), UART_16550_PORTS, 1},
+	{uart_pl011_io, offsetof(struct board, pl011), UART_PL011_BYTES, 4},
 	{pit_io, offsetof(struct board, pit), PIT_PORTS, 1},
 	{pit_port61, offsetof(struct board, pit), 1, 1},
 	{rtc_cmos_io, offsetof(struct board, rtc), RTC_CMOS_PORTS, 1},
@@ -174,8 +179,10 @@ static void serial_step(struct board *b, struct input *in)
 	while (count-- && b->chardev.in_count < sizeof(b->chardev.in))
 		b->chardev.in[b->chardev.in_count++] = take(in);
 	uart_16550_input(&b->uart);
+	uart_pl011_input(&b->pl011);
 	b->chardev.room = take(in) % 40;
 	uart_16550_output_ready(&b->uart);
+	uart_pl011_output_ready(&b->pl011);
 }
 
 static void genid_step(struct board *b, struct input *in)
@@ -218,6 +225,7 @@ static void load_step(struct board *b, struct input *in)
 static void reset_all(struct board *b)
 {
 	uart_16550_reset(&b->uart);
+	uart_pl011_reset(&b->pl011);
 	pit_reset(&b->pit);
 	rtc_cmos_reset(&b->rtc);
 	power_reset(&b->power);
