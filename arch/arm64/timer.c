@@ -6,10 +6,11 @@
  * signalled again before the guest has ended it: IHI 0069 section 4.11 and 12.11.9 (ICH_LR.HW). The
  * physical timer is emulated, and counts the same time: a guest has one.
  *
- * The firmware's tick may be on the same virtual timer (E2H = 0: CNTV_*_EL0 are the guest's and
- * ours). While a guest runs its deadline stands in the hypervisor's timer (CNTHP, PPI 26) instead,
- * which brings us back in time; it must not be left on when the firmware gets the processor, whose
- * handler doesn't know it. Arm ARM D11.2, D12.
+ * The firmware's tick may be on the same virtual timer, also where it runs with E2H = 1 and has to
+ * call it CNTV_*_EL02. While a guest runs its deadline stands in the hypervisor's timer (CNTHP, PPI
+ * 26) instead, which brings us back in time; it must not be left on when the firmware gets the
+ * processor, whose handler doesn't know it. A firmware with its tick on CNTHP, CNTHV or CNTP keeps
+ * it: these go on while a guest runs. Arm ARM D11.2, D12.
  */
 #include <internal/arch.h>
 #include <string.h>
@@ -19,11 +20,17 @@
 /* The firmware's registers while a guest's are in place. */
 static struct {
 	u64 ctl, cval, offset;
+	bool stood_in; /* CNTHP holds its deadline */
 } fw;
 
 static u64 cntv_ctl(void)
 {
 	return el2_vhe ? sysreg_read(CNTV_CTL_EL02) : sysreg_read("cntv_ctl_el0");
+}
+
+static u64 cntv_cval(void)
+{
+	return el2_vhe ? sysreg_read(CNTV_CVAL_EL02) : sysreg_read("cntv_cval_el0");
 }
 
 static void cntv_set(u64 ctl, u64 cval)
@@ -95,13 +102,12 @@ void timer_load(struct vcpu *vcpu)
 
 	timer_cancel(&vcpu->vm->clock, &vcpu->arch.vtimer);
 	fw.offset = sysreg_read("cntvoff_el2");
-	if (!el2_vhe) {
-		fw.ctl = sysreg_read("cntv_ctl_el0");
-		fw.cval = sysreg_read("cntv_cval_el0");
-		if (can_fire(fw.ctl)) {
-			sysreg_write("cnthp_cval_el2", fw.cval + fw.offset);
-			sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
-		}
+	fw.ctl = cntv_ctl();
+	fw.cval = cntv_cval();
+	fw.stood_in = can_fire(fw.ctl) && !(sysreg_read("cnthp_ctl_el2") & TIMER_ENABLE);
+	if (fw.stood_in) {
+		sysreg_write("cnthp_cval_el2", fw.cval + fw.offset);
+		sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
 	}
 	sysreg_write("cntvoff_el2", 0 - vcpu->vm->counter_offset);
 	vcpu->arch.vtimer_active =
@@ -117,7 +123,7 @@ void timer_put(struct vcpu *vcpu)
 	struct arm64_state *s = &arch->state;
 
 	s->cntv_ctl = cntv_ctl() & (TIMER_ENABLE | TIMER_IMASK);
-	s->cntv_cval = el2_vhe ? sysreg_read(CNTV_CVAL_EL02) : sysreg_read("cntv_cval_el0");
+	s->cntv_cval = cntv_cval();
 	/* Off before the offset changes what the value means. */
 	cntv_set(0, s->cntv_cval);
 	isb();
@@ -127,11 +133,11 @@ void timer_put(struct vcpu *vcpu)
 		gic_host_set_active(VGIC_PPI_VTIMER, false);
 		arch->vtimer_active = false;
 	}
-	if (!el2_vhe) {
+	if (fw.stood_in) {
 		sysreg_write("cnthp_ctl_el2", 0);
 		isb();
-		cntv_set(fw.ctl, fw.cval);
 	}
+	cntv_set(fw.ctl, fw.cval);
 	vtimer_arm(vcpu);
 }
 
