@@ -63,7 +63,9 @@ static inline void refresh_and_kick(struct vgic *gic, struct vgic_cpu *vcpu, u32
 {
 	u32 risen = refresh(gic, vcpu, word);
 
-	if (risen | (vcpu->given[word] & bits))
+	/* One that waits for a list register may have become more urgent than those that have one.
+	 */
+	if (risen | ((vcpu->given[word] | vcpu->ready[word]) & bits))
 		gic->ops->kick(gic->ctx, vcpu->index);
 }
 
@@ -343,8 +345,8 @@ void vgic_end_missing(struct vgic *gic, u32 cpu, u32 count)
  */
 #define ORDER_PENDING  ((u32)1 << 8)
 #define ORDER_PRIORITY 9
-#define ORDER_DROPPED  ((u32)1 << 17)
-#define ORDER_DISABLED ((u32)1 << 18)
+#define ORDER_DISABLED ((u32)1 << 17)
+#define ORDER_DROPPED  ((u32)1 << 18)
 
 struct order {
 	u32 keys[VGIC_LR_MAX];
@@ -459,7 +461,8 @@ u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *mor
 	}
 	for (u32 i = 0; i < order.count; i++)
 		give(gic, vcpu, order.keys[i] & 0xff, &lrs[i]);
-	*more = order.full;
+	/* In EOImode 1 there is nothing to ask for if only active ones wait. */
+	*more = order.full && (!vcpu->cpu_if.eoimode || lrs[order.count - 1].pending);
 	return order.count;
 }
 
@@ -526,22 +529,15 @@ void vgic_fold(struct vgic *gic, u32 cpu, const struct vgic_lr *lrs, u32 count)
 /* ---- what is signalled ---- */
 
 /*
- * The bits of a priority that count for preemption. IHI 0069, "Priority grouping"; IHI 0048 section
- * 3.3.3.
+ * Whether @priority is above what is active, by the bits that count for preemption. IHI 0069,
+ * "Priority grouping" and "Preemption"; IHI 0048 section 3.3.3.
  */
-static u32 group_priority(const struct vgic_cpu_if *cpu_if, u32 priority, bool group1)
-{
-	u32 shift = group1 && !cpu_if->cbpr ? cpu_if->bpr1 : cpu_if->bpr0 + 1u;
-
-	return priority & (u32)0xff << shift;
-}
-
-/* The running priority, or more than any there is. */
-static u32 running_priority(const struct vgic_cpu_if *cpu_if)
+static bool preempts(const struct vgic_cpu_if *cpu_if, u32 priority, bool group1)
 {
 	u32 active = cpu_if->ap0r[0] | cpu_if->ap1r[0];
+	u32 shift = group1 && !cpu_if->cbpr ? cpu_if->bpr1 : cpu_if->bpr0 + 1u;
 
-	return active ? 8 * (u32)__builtin_ctz(active) : 0x100;
+	return !active || priority >> shift < 8 * (u32)__builtin_ctz(active) >> shift;
 }
 
 bool vgic_pending(const struct vgic *gic, u32 cpu)
@@ -566,8 +562,7 @@ bool vgic_pending(const struct vgic *gic, u32 cpu)
 		return false;
 	priority = best >> 8;
 	group1 = vgic_irqs_const(gic, cpu, (best & 0xff) / 32)->group1 & vgic_bit(best & 0xff);
-	return priority < cpu_if->pmr &&
-	       group_priority(cpu_if, priority, group1) < running_priority(cpu_if);
+	return priority < cpu_if->pmr && preempts(cpu_if, priority, group1);
 }
 
 /* ---- SGIs of GICv3 ---- */

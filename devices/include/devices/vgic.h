@@ -242,16 +242,17 @@ void vgic_send_sgi0(struct vgic *gic, u32 cpu, u64 icc_sgi0r);
  * out, and with *vgic_cpu_if() up to date.
  *
  * In EOImode 0, active interrupts come before pending ones that they keep from being signalled,
- * those of the same or a lower priority. In EOImode 1 they come last, since an active interrupt may
- * have dropped its priority, and must not keep others out. Pending ones of a group that is disabled
- * at the CPU interface come last of all. An interrupt that is level-sensitive, or that pends again
+ * those of the same or a lower priority; pending ones of a group that is disabled at the CPU
+ * interface come last. In EOImode 1, active ones come last, since they may have dropped their
+ * priority and must not keep others out. An interrupt that is level-sensitive, or that pends again
  * but may not be in a list register as active and pending, has eoi_notify: fold and fill when it
  * ends.
  *
- * *@more: all @max, which is to be 2 at least, are used and others wait. Ask for the underflow
- * interrupt, and to be told when the guest enables a group. If active ones wait, the end of
- * interrupt may find them missing: then the hardware counts in EOIcount, for vgic_end_missing(),
- * and in EOImode 1 a write to ICC_DIR_EL1 or GICC_DIR has to trap, for vgic_deactivate().
+ * *@more: all @max, which is to be 2 at least, are used and others wait. Ask for a maintenance
+ * interrupt: underflow in EOImode 0, no pending in EOImode 1; and when the guest enables a group. If
+ * active ones wait, the end of interrupt may find them missing: then the hardware counts in
+ * EOIcount, for vgic_end_missing(), and in EOImode 1 a write to ICC_DIR_EL1 or GICC_DIR has to trap,
+ * for vgic_deactivate().
  */
 u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more);
 
