@@ -46,7 +46,7 @@ find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -na
 PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
 	gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev \
 	clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 qemu-efi-aarch64 \
-	qemu-system-arm mtools dosfstools python3 busybox-static cpio libzydis-dev
+	qemu-system-arm mtools dosfstools python3 cpio libzydis-dev
 
 .PHONY: deps
 deps:
@@ -457,13 +457,16 @@ format:
 GUEST := $(B)/guest/$(ARCH)
 
 # Debian's kernels, and a busybox with a shell in it.
-$(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 &:
-	@qemu-runner/fetch
-$(GUEST)/initrd: $(wildcard tests/demo/*)
-	@tests/demo/mkinitramfs $@
+KERNELS_x86_64 := 6.12 6.1
+KERNELS_arm64 := 6.12
+KERNELS := $(addprefix $(GUEST)/vmlinuz-,$(KERNELS_$(ARCH)))
+$(KERNELS) $(GUEST)/busybox &:
+	@qemu-runner/fetch --arch $(ARCH)
+$(GUEST)/initrd: $(GUEST)/busybox $(wildcard tests/demo/*)
+	@tests/demo/mkinitramfs $@ $< $(CC)
 
 .PHONY: guests run test bench
-guests: $(GUEST)/vmlinuz-6.12 $(GUEST)/vmlinuz-6.1 $(GUEST)/initrd
+guests: $(KERNELS) $(GUEST)/initrd
 
 # The packages first: nothing else can be made without them.
 run: deps

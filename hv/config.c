@@ -376,6 +376,9 @@ void config_default(struct config *config)
 	strcpy(vm->name, "demo");
 	strcpy(vm->kernel, "demo.kernel");
 	strcpy(vm->initrd, "demo.initrd");
-	/* Linux passes over the console that its machine does not have. */
-	strcpy(vm->cmdline, "console=ttyAMA0 console=ttyS0");
+	/*
+	 * Linux passes over the console that its machine does not have. The demo's own program
+	 * reads the id in memory that a driver may have claimed.
+	 */
+	strcpy(vm->cmdline, "console=ttyAMA0 console=ttyS0 iomem=relaxed");
 }

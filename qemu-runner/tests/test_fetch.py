@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import tempfile
 import unittest
 from pathlib import Path
@@ -43,6 +45,66 @@ class ArchiveTest(unittest.TestCase):
     def test_none(self):
         with self.assertRaises(self.fetch.Problem):
             self.archive("sources.list", "deb http://other jammy main\n")
+
+
+class ThingsTest(unittest.TestCase):
+    def setUp(self):
+        self.fetch = load()
+
+    def test_every_architecture_has_its_own(self):
+        targets = [thing.target for arch in self.fetch.DEBIAN_ARCH
+                   for thing in self.fetch.things(arch).values()]
+        self.assertEqual(len(set(targets)), len(targets))
+        for arch, names in self.fetch.DEFAULT.items():
+            for name in names:
+                thing = self.fetch.things(arch)[name]
+                self.assertEqual(thing.arch, self.fetch.DEBIAN_ARCH[arch])
+                self.assertIn(arch, thing.target.parts)
+
+    def test_an_old_package_list_is_read_again(self):
+        class Archive:
+            stale, updates = False, 0
+
+            def update(self):
+                self.updates += 1
+
+        def get(apt, _target):
+            if apt.updates < needed:
+                raise self.fetch.Problem("not there any more")
+
+        for needed, asked, updates in ((0, False, 0), (0, True, 1), (1, False, 1), (1, True, 1)):
+            apt = Archive()
+            self.fetch.fetch(self.fetch.Thing(Path("x"), "arm64", "trixie", get), apt, asked)
+            self.assertEqual(apt.updates, updates)
+        needed = 2
+        with self.assertRaises(self.fetch.Problem):
+            self.fetch.fetch(self.fetch.Thing(Path("x"), "arm64", "trixie", get), Archive(), False)
+
+    def test_the_one_file_of_a_package(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            files = ["boot/vmlinuz-1"]
+
+            def unpack(_deb, directory):
+                for name in files:
+                    path = Path(directory, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(name)
+
+            class Archive:
+                @staticmethod
+                def download(package):
+                    return Path(f"{package}.deb")
+
+            self.fetch.TOP = self.fetch.BUILD = folder
+            self.fetch.unpack = unpack
+            target = folder / "guest/kernel"
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.fetch.fetch_file("linux", "boot/vmlinuz-*", Archive, target)
+            self.assertEqual(target.read_text(), "boot/vmlinuz-1")
+            files.append("boot/vmlinuz-2")
+            with self.assertRaises(self.fetch.Problem):
+                self.fetch.fetch_file("linux", "boot/vmlinuz-*", Archive, target)
 
 
 if __name__ == "__main__":

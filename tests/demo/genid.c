@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The demo guest's command `genid`: prints the generation id that this guest reads from its own
- * memory, as GUID text and as the two 64-bit numbers low:high. Where it is, ACPI says: a table has
- * the device VGEN and the integers VGLO and VGHI (ACPI 6.5, section 20.2.5.1: NameOp 0x08, the
- * name, DWordPrefix 0x0c, 32 bits little-endian).
+ * memory, as GUID text and as the two 64-bit numbers low:high. Where it is, the firmware says:
  *
- * Not with busybox's devmem: it maps memory uncached, which Linux refuses for a page that its own
- * driver of this device has mapped cached.
+ * - ACPI by a table with the device VGEN and the integers VGLO and VGHI (ACPI 6.5,
+ * section 20.2.5.1: NameOp 0x08, the name, DWordPrefix 0x0c, 32 bits little-endian);
+ * - a devicetree by a node rng@ADDRESS, compatible with "microsoft,vmgenid", whose `reg` begins
+ * with the address, 64 bits big-endian (two address cells).
+ *
+ * Not with busybox's devmem: it maps memory uncached, which Linux on x86_64 refuses for a page that
+ * its own driver of this device has mapped cached. With a devicetree that driver claims the page,
+ * and Linux lets nobody read what is claimed but with iomem=relaxed on its command line.
  */
 #include <endian.h>
 #include <errno.h>
@@ -20,7 +24,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TABLES    "/sys/firmware/acpi/tables/"
+#define TABLES    "/sys/firmware/acpi/tables/SSDT*"
+#define NODES     "/proc/device-tree/rng@*"
 #define TABLE_MAX 65536
 
 static bool aml_integer(const uint8_t *aml, size_t length, const char *name, uint32_t *value)
@@ -38,17 +43,26 @@ static bool aml_integer(const uint8_t *aml, size_t length, const char *name, uin
 	return true;
 }
 
+static size_t read_file(const char *folder, const char *name, void *buf, size_t length)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	file = fopen(path, "rb");
+	if (!file)
+		return 0;
+	length = fread(buf, 1, length, file);
+	fclose(file);
+	return length;
+}
+
 static bool table_address(const char *path, uint64_t *address)
 {
 	static uint8_t aml[TABLE_MAX];
-	FILE *file = fopen(path, "rb");
+	size_t length = read_file(path, "", aml, sizeof(aml));
 	uint32_t low, high;
-	size_t length;
 
-	if (!file)
-		return false;
-	length = fread(aml, 1, sizeof(aml), file);
-	fclose(file);
 	if (!memmem(aml, length, "VGEN", 4) || !aml_integer(aml, length, "VGLO", &low) ||
 	    !aml_integer(aml, length, "VGHI", &high))
 		return false;
@@ -56,15 +70,30 @@ static bool table_address(const char *path, uint64_t *address)
 	return true;
 }
 
-static bool find_address(uint64_t *address)
+static bool node_address(const char *path, uint64_t *address)
+{
+	static const char compatible[] = "microsoft,vmgenid";
+	char buf[sizeof(compatible)];
+	uint64_t bits;
+
+	if (read_file(path, "/compatible", buf, sizeof(buf)) != sizeof(buf) ||
+	    memcmp(buf, compatible, sizeof(buf)) ||
+	    read_file(path, "/reg", &bits, sizeof(bits)) != sizeof(bits))
+		return false;
+	*address = be64toh(bits);
+	return true;
+}
+
+static bool find_address(const char *pattern, bool (*get)(const char *path, uint64_t *address),
+			 uint64_t *address)
 {
 	bool found = false;
 	glob_t paths;
 
-	if (glob(TABLES "SSDT*", 0, NULL, &paths))
+	if (glob(pattern, 0, NULL, &paths))
 		return false;
 	for (size_t i = 0; i < paths.gl_pathc && !found; i++)
-		found = table_address(paths.gl_pathv[i], address);
+		found = get(paths.gl_pathv[i], address);
 	globfree(&paths);
 	return found;
 }
@@ -91,18 +120,22 @@ int main(void)
 	uint64_t address, words[2];
 	uint8_t id[16];
 
-	if (!find_address(&address)) {
-		fprintf(stderr, "genid: no ACPI table of this guest has a generation id device\n");
+	if (!find_address(TABLES, table_address, &address) &&
+	    !find_address(NODES, node_address, &address)) {
+		fprintf(stderr,
+			"genid: neither an ACPI table nor the devicetree of this guest has a "
+			"generation id device\n");
 		return 1;
 	}
 	if (address % 8 || address % 4096 > 4096 - sizeof(words)) {
-		fprintf(stderr, "genid: ACPI says it is at 0x%" PRIx64 ", which can't be\n",
+		fprintf(stderr, "genid: the firmware says it is at 0x%" PRIx64 ", which can't be\n",
 			address);
 		return 1;
 	}
 	if (!read_memory(address, words)) {
 		fprintf(stderr, "genid: can't read memory at 0x%" PRIx64 ": %s\n", address,
-			strerror(errno));
+			errno == EPERM ? "the kernel needs iomem=relaxed on its command line"
+				       : strerror(errno));
 		return 1;
 	}
 	/* A GUID's first three fields are little-endian numbers, the other two are plain bytes. */
