@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from . import console, qemu, script
+from .arch import ARCHES, DEFAULT_ARCH
 from .errors import CouldNotRun, RunnerError, report
-from .machine import DEFAULT_CMDLINE, TOP, Machine
+from .machine import TOP, Machine
 
 DEFAULT_TIMEOUT = 300.0
 DEFAULT_GDB_PORT = 1234
@@ -24,9 +25,11 @@ def end_on_signals():
 
 def add_machine_options(parser):
     """The options that `run` and `story` share."""
-    parser.add_argument("--arch", choices=sorted(qemu.DEFAULT_MODEL), default="x86_64")
+    parser.add_argument("--arch", choices=ARCHES,
+                        help=f"default: the machine's, or {DEFAULT_ARCH}")
+    usual = " or ".join(arch.machine for arch in ARCHES.values())
     parser.add_argument("--machine", metavar="NAME", help="what to emulate: "
-                        + ", ".join(qemu.MODELS) + f" (default: {qemu.DEFAULT_MODEL['x86_64']})")
+                        + ", ".join(qemu.MODELS) + f" (default: {usual})")
     parser.add_argument("--efi", metavar="FILE",
                         help="anew (default: build/ARCH/anew-ARCH.efi)")
     parser.add_argument("--logs", metavar="DIR", help="where everything that was seen is kept "
@@ -91,7 +94,6 @@ def _machine(parser, options):
         arguments["folder"] = Path(options.conf).parent
     else:
         arguments.update({name: value for name, value in one_vm.items() if value is not None})
-        arguments.setdefault("cmdline", DEFAULT_CMDLINE)
     name = Path(options.script or options.conf or "console").stem
     arguments["logs"] = options.logs or TOP / "build/logs" / name
     if options.script or not console.on_terminal():

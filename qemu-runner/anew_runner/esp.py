@@ -7,6 +7,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+from .arch import ARCHES
 from .errors import CouldNotRun
 
 MIB = 1024 * 1024
@@ -14,7 +15,6 @@ SECTOR = 512
 START = MIB  # of the partition
 SLACK = 64 * MIB  # for what anew writes
 SMALLEST = 96 * MIB  # a FAT32 needs 65,525 clusters
-BOOT_FILE = {"x86_64": "EFI/BOOT/BOOTX64.EFI"}
 CONF_NAME = "anew.conf"
 EVENTS = "\n[anew]\nevents = console\n"
 
@@ -100,7 +100,7 @@ def make_image(image, arch, efi, conf, files):
            "-H", str(START // SECTOR), "-v", "ANEW", "-N", "414e4557", "::")
     conf_file = image.with_name(CONF_NAME)
     conf_file.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
-    placed = {BOOT_FILE[arch]: efi, CONF_NAME: conf_file, **files}
+    placed = {ARCHES[arch].boot_file: efi, CONF_NAME: conf_file, **files}
     made = set()
     for name in placed:
         parts = name.split("/")[:-1]

@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 from . import esp, qemu
+from .arch import ARCHES
 from .errors import CouldNotRun, Failed
 from .stream import Demux, Event, Malformed, Output
 
 TOP = qemu.TOP
 SWITCH = b"\x1d"  # Ctrl-], between the guest and the monitor
 RETURN = b"\r"
-DEFAULT_CMDLINE = "console=ttyS0"
 START_TIMEOUT = 60.0
 ICOUNT_START_TIMEOUT = 300.0
 GDB_START_TIMEOUT = 24 * 3600.0
@@ -44,10 +44,10 @@ class Machine:
     """
     A machine that boots anew. Use it in a `with` statement: leaving it kills QEMU.
 
-    arch, machine  what to emulate (qemu.MODELS)
+    arch, machine  what to emulate (qemu.MODELS); one is enough, x86_64's usual one without both
     efi            the application
     conf           the text of anew.conf; without it, one VM `demo` is made of kernel, initrd
-                   (paths, None for no initrd), cmdline and memory (MiB)
+                   (paths, None for no initrd), cmdline (None: the demo's) and memory (MiB)
     folder         where the files that conf names are looked up
     files          further files: a dictionary from the path on the disk to the path here
     logs           a folder for everything that was seen; it is made, its old logs are replaced
@@ -58,24 +58,25 @@ class Machine:
     deadline       seconds that all waiting may take together
     """
 
-    def __init__(self, arch="x86_64", machine=None, efi=None, conf=None, folder=".", files=None,
-                 kernel=None, initrd=None, cmdline=DEFAULT_CMDLINE, memory=256, logs=None,
+    def __init__(self, arch=None, machine=None, efi=None, conf=None, folder=".", files=None,
+                 kernel=None, initrd=None, cmdline=None, memory=256, logs=None,
                  ram=2048, icount=False, gdb=None, command=None, deadline=None):
-        self.arch = arch
-        self.machine_name = machine or qemu.DEFAULT_MODEL.get(arch, "")
+        self.arch, self.machine_name = qemu.choose(arch, machine)
         self.logs = Path(logs) if logs else TOP / "build/logs" / self.machine_name
         self.on_output = None  # called with each piece of Output, from another thread
         self.on_event = None  # the same with the data of each Event
-        self._efi = Path(efi) if efi else default_efi(arch)
+        self._efi = Path(efi) if efi else default_efi(self.arch)
         self._files = dict(files or {})
         if conf is None:
-            base = TOP / "build/guest" / arch
+            base = TOP / "build/guest" / self.arch
             if kernel is None:
                 kernel = base / "vmlinuz-6.12"
                 initrd = initrd or base / "initrd"
             self._files["kernel"] = kernel
             if initrd:
                 self._files["initrd"] = initrd
+            if cmdline is None:
+                cmdline = ARCHES[self.arch].cmdline
             conf = esp.conf_for("kernel", "initrd" if initrd else None, cmdline, memory)
         self._conf, self._folder = conf, folder
         self._ram, self._icount, self._gdb = ram, icount, gdb
@@ -117,7 +118,7 @@ class Machine:
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             if not self._command:
-                chosen = qemu.model(self.machine_name, self.arch)
+                chosen = qemu.MODELS[self.machine_name]
                 self._image = self.logs / "disk.img"
                 files = esp.collect(self._conf, self._folder, self._files)
                 esp.make_image(self._image, self.arch, self._efi, self._conf, files)

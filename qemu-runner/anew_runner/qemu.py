@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from .arch import ARCHES, DEFAULT_ARCH
 from .errors import CouldNotRun
 
 TOP = Path(__file__).resolve().parent.parent.parent
 QEMU_10 = TOP / "build/qemu-10"
-FIRMWARE_FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
+TRIXIE = TOP / "build/firmware-trixie"
+FIRMWARE_FOLDERS = ("etc/qemu/firmware", "usr/share/qemu/firmware")
 # Not for us: what needs System Management Mode, or only starts what it trusts.
 UNWANTED_FEATURES = {"requires-smm", "secure-boot", "enrolled-keys"}
 
@@ -24,11 +26,14 @@ class Model(NamedTuple):
     cpu: str
     about: str
     qemu_10: bool = False
+    firmware: Path = Path("/")  # below which its packages are unpacked
 
 
 # CX16 is hidden because QEMU 7.2 emulates it wrongly: Linux 6.12 panics or hangs in one boot of
 # four. The devices that are off cost firmware time at start and are of no use here.
 Q35 = "smm=off,sata=off,smbus=off,vmport=off"
+# Without virtualization=on the firmware runs at EL1, and EL2 is not there.
+EL2 = "virtualization=on"
 
 MODELS = {
     "q35-svm": Model("x86_64", f"pc-q35-7.2,{Q35}", "EPYC-v1,+svm,+npt,-cx16",
@@ -39,34 +44,57 @@ MODELS = {
                        "the same without SVM: anew must refuse in words"),
     "q35-svm-10": Model("x86_64", f"pc-q35-10.0,{Q35}", "EPYC-v1,+svm,+npt",
                         "like q35-svm, under QEMU 10 (qemu-runner/fetch qemu-10)", True),
+    "virt-gicv3": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "cortex-a72",
+                        "EL2 without VHE, GICv3"),
+    "virt-vhe": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "neoverse-n1",
+                      "VHE, and a firmware that turns it on (E2H=1): qemu-runner/fetch --arch "
+                      "arm64 firmware-trixie", firmware=TRIXIE),
+    "virt-gicv2": Model("arm64", f"virt-7.2,{EL2},gic-version=2", "cortex-a57",
+                        "EL2 without VHE, GICv2"),
+    "virt-max-10": Model("arm64", f"virt-10.0,{EL2},gic-version=3", "max",
+                         "all that QEMU 10 emulates, GICv3 (qemu-runner/fetch --arch arm64 "
+                         "qemu-10)", True),
+    "virt-noel2": Model("arm64", "virt-7.2,gic-version=3", "cortex-a72",
+                        "no EL2: anew must refuse in words"),
 }
-DEFAULT_MODEL = {"x86_64": "q35-svm"}
 
 
-def model(name, arch):
-    if name not in MODELS or MODELS[name].arch != arch:
-        names = ", ".join(key for key, value in MODELS.items() if value.arch == arch)
-        raise CouldNotRun(f"there is no machine {name!r} for {arch}; there are: {names}")
-    return MODELS[name]
+def choose(arch=None, name=None):
+    """
+    (architecture, machine's name) of which one or both may be None: the architecture is the named
+    machine's, the machine the architecture's usual one.
+    """
+    if name in MODELS and arch in (None, MODELS[name].arch):
+        return MODELS[name].arch, name
+    if name:
+        names = ", ".join(key for key, value in MODELS.items() if arch in (None, value.arch))
+        where = f" for {arch}" if arch else ""
+        raise CouldNotRun(f"there is no machine {name!r}{where}; there are: {names}")
+    arch = arch or DEFAULT_ARCH
+    if arch not in ARCHES:
+        raise CouldNotRun(f"there is no architecture {arch!r}; there are: {', '.join(ARCHES)}")
+    return arch, ARCHES[arch].machine
 
 
 def _binary(chosen):
     """The first words of the command line."""
-    name = f"qemu-system-{chosen.arch}"
+    name = f"qemu-system-{ARCHES[chosen.arch].qemu}"
     if chosen.qemu_10:
         binary = QEMU_10 / "usr/bin" / name
         if not binary.exists():
-            raise CouldNotRun(f"there is no {binary}; get it with: qemu-runner/fetch qemu-10")
+            raise CouldNotRun(f"there is no {binary}; get it with: qemu-runner/fetch --arch "
+                              f"{chosen.arch} qemu-10")
         # Some firmware images are in packages of their own, which only the machine's QEMU has.
         return [str(binary), "-L", str(QEMU_10 / "usr/share/qemu"), "-L", "/usr/share/qemu"]
     if not shutil.which(name):
-        raise CouldNotRun(f"{name} is not on this machine; install the package qemu-system-x86")
+        raise CouldNotRun(f"{name} is not on this machine; install the packages "
+                          + ARCHES[chosen.arch].packages)
     return [name]
 
 
 def _suits(descriptor, chosen):
     targets = [target for target in descriptor.get("targets", ())
-               if target.get("architecture") == chosen.arch]
+               if target.get("architecture") == ARCHES[chosen.arch].qemu]
     machine = chosen.machine.split(",")[0]
     patterns = [pattern for target in targets for pattern in target.get("machines", ())]
     return ("uefi" in descriptor.get("interface-types", ())
@@ -75,8 +103,9 @@ def _suits(descriptor, chosen):
             and any(fnmatch.fnmatchcase(machine, pattern) for pattern in patterns))
 
 
-def find_firmware(chosen, folders=FIRMWARE_FOLDERS):
+def find_firmware(chosen):
     """(code, variables) of a UEFI firmware that QEMU's descriptors offer for this machine."""
+    folders = [chosen.firmware / folder for folder in FIRMWARE_FOLDERS]
     by_name = {}
     for folder in reversed(folders):  # an earlier folder's file hides a later one's of that name
         for path in folder.glob("*.json"):
@@ -87,14 +116,31 @@ def find_firmware(chosen, folders=FIRMWARE_FOLDERS):
             if not _suits(descriptor, chosen):
                 continue
             mapping = descriptor["mapping"]
-            code = Path(mapping["executable"]["filename"])
-            variables = Path(mapping["nvram-template"]["filename"])
+            # The names are absolute; the packages may be unpacked elsewhere.
+            code, variables = (chosen.firmware / mapping[part]["filename"].lstrip("/")
+                               for part in ("executable", "nvram-template"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if code.is_file() and variables.is_file():
             return code, variables
+    if chosen.firmware == TRIXIE:
+        how = f"get it with: qemu-runner/fetch --arch {chosen.arch} firmware-trixie"
+    else:
+        how = f"install the packages {ARCHES[chosen.arch].packages}"
     raise CouldNotRun(f"no UEFI firmware for {chosen.arch} is described in "
-                      f"{' or '.join(map(str, folders))}; install the package ovmf")
+                      f"{' or '.join(map(str, folders))}; {how}")
+
+
+def _copy_sparse(source, target):
+    """Copies a file; what is zero takes no room: arm64's variables are 64 MiB of nothing."""
+    block = 65536
+    with open(source, "rb") as old, open(target, "wb") as new:
+        while data := old.read(block):
+            if data.count(0) == len(data):
+                new.seek(len(data), 1)
+            else:
+                new.write(data)
+        new.truncate()
 
 
 def _escaped(path):
@@ -110,7 +156,7 @@ def command(chosen, folder, image, memory, icount=False, gdb=None):
     binary = _binary(chosen)
     code, template = find_firmware(chosen)
     variables = Path(folder) / "firmware-variables.fd"
-    shutil.copyfile(template, variables)
+    _copy_sparse(template, variables)
     words = [*binary,
              "-machine", chosen.machine, "-accel", "tcg", "-cpu", chosen.cpu, "-m", str(memory),
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",

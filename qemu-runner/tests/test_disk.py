@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from anew_runner import CouldNotRun, esp, qemu
 
@@ -36,13 +37,13 @@ class ImageTest(unittest.TestCase):
             conf = "[vm a]\nkernel = sub/kernel"
             files = esp.collect(conf, folder, {"extra/deep/file": folder / "app.efi"})
             image = folder / "disk.img"
-            esp.make_image(image, "x86_64", folder / "app.efi", conf, files)
+            esp.make_image(image, "arm64", folder / "app.efi", conf, files)
 
             def content(name):
                 return subprocess.run(["mtype", "-i", f"{image}@@{esp.START}", f"::/{name}"],
                                       capture_output=True, check=True).stdout
 
-            self.assertEqual(content("EFI/BOOT/BOOTX64.EFI"), b"app")
+            self.assertEqual(content("EFI/BOOT/BOOTAA64.EFI"), b"app")
             self.assertEqual(content("sub/kernel"), b"kernel" * 1000)
             self.assertEqual(content("extra/deep/file"), b"app")
             self.assertEqual(content("anew.conf").decode(), conf + "\n" + esp.EVENTS)
@@ -52,15 +53,17 @@ class ImageTest(unittest.TestCase):
 
 class FirmwareTest(unittest.TestCase):
     def test_descriptors(self):
-        chosen = qemu.MODELS["q35-svm"]
         with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
+            root = Path(folder)
+            chosen = qemu.MODELS["q35-svm"]._replace(firmware=root)
+            folder = root / "usr/share/qemu/firmware"
+            folder.mkdir(parents=True)
             for name in ("code", "vars"):
-                (folder / name).touch()
+                (root / name).touch()
+            # Absolute names, though its packages are unpacked elsewhere.
             good = {"interface-types": ["uefi"], "features": ["acpi-s3"],
-                    "mapping": {"device": "flash",
-                                "executable": {"filename": str(folder / "code")},
-                                "nvram-template": {"filename": str(folder / "vars")}},
+                    "mapping": {"device": "flash", "executable": {"filename": "/code"},
+                                "nvram-template": {"filename": "/vars"}},
                     "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}]}
             secure = dict(good, features=["requires-smm", "secure-boot"])
             other = dict(good, targets=[{"architecture": "aarch64", "machines": ["virt-*"]}])
@@ -69,15 +72,58 @@ class FirmwareTest(unittest.TestCase):
             (folder / "30.json").write_text("not json")
             (folder / "40.json").write_text("[]")
             with self.assertRaises(CouldNotRun):
-                qemu.find_firmware(chosen, (folder,))
+                qemu.find_firmware(chosen)
             (folder / "50.json").write_text(json.dumps(good))
-            self.assertEqual(qemu.find_firmware(chosen, (folder,)),
-                             (folder / "code", folder / "vars"))
+            self.assertEqual(qemu.find_firmware(chosen), (root / "code", root / "vars"))
+            # The other architecture has another name with QEMU.
+            chosen = qemu.MODELS["virt-gicv3"]._replace(firmware=root)
+            self.assertEqual(qemu.find_firmware(chosen), (root / "code", root / "vars"))
+            (folder / "20.json").unlink()
+            with self.assertRaises(CouldNotRun) as caught:
+                qemu.find_firmware(chosen)
+            self.assertIn("qemu-efi-aarch64", str(caught.exception))
 
-    def test_unknown_machine(self):
-        with self.assertRaises(CouldNotRun) as caught:
-            qemu.model("q36", "x86_64")
-        self.assertIn("q35-nosvm", str(caught.exception))
+
+class ChooseTest(unittest.TestCase):
+    def test_one_names_the_other(self):
+        self.assertEqual(qemu.choose(), ("x86_64", "q35-svm"))
+        self.assertEqual(qemu.choose("arm64"), ("arm64", "virt-gicv3"))
+        self.assertEqual(qemu.choose(name="virt-vhe"), ("arm64", "virt-vhe"))
+        self.assertEqual(qemu.choose("x86_64", "q35-nosvm"), ("x86_64", "q35-nosvm"))
+
+    def test_unknown(self):
+        for arch, name, words in (("x86_64", "q36", "q35-nosvm"), (None, "q36", "virt-gicv2"),
+                                  ("arm64", "q35-svm", "virt-noel2"), ("mips", None, "arm64")):
+            with self.assertRaises(CouldNotRun) as caught:
+                qemu.choose(arch, name)
+            self.assertIn(words, str(caught.exception))
+
+
+class CommandTest(unittest.TestCase):
+    def command(self, name, **options):
+        with tempfile.TemporaryDirectory() as folder:
+            template = Path(folder, "template")
+            template.write_bytes(b"one" + bytes(200000) + b"two" + bytes(100000))
+            with mock.patch.object(qemu, "find_firmware", lambda _: (Path("/code"), template)), \
+                    mock.patch.object(qemu, "_binary", lambda _: ["qemu"]):
+                words = qemu.command(qemu.MODELS[name], folder, Path("/d,isk"), 2048, **options)
+            variables = Path(folder, "firmware-variables.fd")
+            self.assertEqual(variables.read_bytes(), template.read_bytes())
+        return words
+
+    def test_every_machine_is_pinned(self):
+        for name, model in qemu.MODELS.items():
+            words = self.command(name)
+            version = "10.0" if model.qemu_10 else "7.2"
+            self.assertIn(f"-{version},", words[words.index("-machine") + 1])
+            self.assertIn("file=/d,,isk", words[words.index("-device") - 1])
+        self.assertIn("virtualization=on", " ".join(self.command("virt-gicv3")))
+        self.assertNotIn("virtualization=on", " ".join(self.command("virt-noel2")))
+
+    def test_options(self):
+        words = self.command("virt-gicv3", icount=True, gdb=1234)
+        self.assertIn("tcp:127.0.0.1:1234", words)
+        self.assertIn("shift=0,sleep=off", words)
 
 
 if __name__ == "__main__":
