@@ -8,6 +8,12 @@
 #define SPIN_NS ((u64)100000)
 
 static struct vm *last_vm;
+static u64 slept;
+
+u64 sched_slept(void)
+{
+	return slept;
+}
 
 /* Timers, reboots and memory of one VM; whether its virtual CPU can run now. */
 static bool vm_ready(struct vm *vm)
@@ -72,6 +78,10 @@ void sched_run_slice(void)
 		}
 		vm = vm_first();
 	}
-	if (nearest_deadline() > SPIN_NS)
+	if (nearest_deadline() > SPIN_NS) {
+		u64 begin = arch_counter();
+
 		host_idle();
+		slept += arch_counter() - begin;
+	}
 }

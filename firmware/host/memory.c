@@ -19,6 +19,8 @@ struct piece {
 	UINTN pages;
 };
 
+static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+
 static struct piece *pieces;
 
 /* Notes that @pages at @base are ours; gives them back to the firmware if that is impossible. */
@@ -136,4 +138,15 @@ u64 host_memory_free(void)
 	}
 	uefi_bs->FreePool(map);
 	return pages * PAGE_SIZE;
+}
+
+u64 host_memory_taken(void)
+{
+	const EFI_LOADED_IMAGE_PROTOCOL *image = uefi_protocol(uefi_image, &loaded_image_guid);
+	u64 taken = image ? ALIGN_UP(image->ImageSize, PAGE_SIZE) : 0;
+
+	UEFI_CHECK_CONTEXT();
+	for (const struct piece *piece = pieces; piece; piece = piece->next)
+		taken += piece->pages * PAGE_SIZE;
+	return taken;
 }

@@ -45,6 +45,8 @@ void *host_alloc_pages(u32 pages);
 void host_free_pages(void *ptr, u32 pages);
 /* Free memory that the firmware reports, in bytes. */
 u64 host_memory_free(void);
+/* What anew has of the firmware's memory, bytes: its image, and all that it holds by the above. */
+u64 host_memory_taken(void);
 
 /* ---- entropy, time, waiting ---- */
 

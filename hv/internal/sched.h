@@ -11,6 +11,9 @@
  */
 void sched_run_slice(void);
 
+/* Host counter ticks that sched_run_slice() has slept since the start. */
+u64 sched_slept(void);
+
 /* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
 void vcpu_run(struct vcpu *vcpu);
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <internal/arch.h>
 #include <internal/console.h>
+#include <internal/host.h>
 #include <internal/log.h>
 #include <internal/monitor.h>
+#include <internal/pool.h>
+#include <internal/sched.h>
 #include <string.h>
 
 static u64 private_kib(const struct vm *vm)
@@ -61,33 +64,60 @@ static bool cmd_info(u32 count, char **args)
 	return true;
 }
 
-static bool cmd_stats(u32 count, char **args)
+static void stat(const char *name, u64 value)
+{
+	console_print("%-20s %14llu\n", name, (unsigned long long)value);
+}
+
+static void vm_stats(const struct vm *vm)
 {
 	static const char *const texts[] = {
 #define EXIT_TEXT(name, text) [EXIT_##name] = text,
 		HV_EXITS(EXIT_TEXT)
 #undef EXIT_TEXT
 	};
-	struct vm *vm;
 	u64 all = 0;
 
-	if (count > 1)
-		return false;
-	vm = monitor_vm(count ? args[0] : NULL);
-	if (!vm)
-		return true;
 	for (u32 reason = 0; reason < EXIT_REASON_COUNT; reason++) {
 		u64 exits = 0;
 
 		for (u32 i = 0; i < vm->vcpu_count; i++)
 			exits += vm->vcpus[i].exits[reason];
 		if (exits)
-			console_print("%-20s %14llu\n", texts[reason], (unsigned long long)exits);
+			stat(texts[reason], exits);
 		all += exits;
 	}
-	console_print("%-20s %14llu\n", "all exits", (unsigned long long)all);
-	console_print("%-20s %14llu\n", "private pages", (unsigned long long)vm->mem.private_pages);
-	console_print("%-20s %14llu\n", "table pages", (unsigned long long)vm->mem.table_pages);
+	stat("all exits", all);
+	stat("private pages", vm->mem.private_pages);
+	stat("table pages", vm->mem.table_pages);
+}
+
+static u64 milliseconds(u64 ticks)
+{
+	return muldiv_u64(ticks, 1000, arch_counter_hz());
+}
+
+/* Of anew itself: what the machine has less of, and how much of its time nobody needed. */
+static void own_stats(void)
+{
+	stat("anew's own pages", host_memory_taken() / PAGE_SIZE - machine_pool.total_pages);
+	stat("clock, ms", milliseconds(arch_counter()));
+	stat("asleep, ms", milliseconds(sched_slept()));
+}
+
+static bool cmd_stats(u32 count, char **args)
+{
+	const struct vm *vm;
+
+	if (count > 1)
+		return false;
+	if (count || vm_first()) {
+		vm = monitor_vm(count ? args[0] : NULL);
+		if (!vm)
+			return true;
+		vm_stats(vm);
+	}
+	own_stats();
 	return true;
 }
 
@@ -120,7 +150,7 @@ static bool cmd_log(u32 count, char **args)
 const struct monitor_command monitor_info_commands[] = {
 	{"list", "", "the VMs", cmd_list},
 	{"info", "[VM]", "one VM with its registers", cmd_info},
-	{"stats", "[VM]", "exits and pages of one VM", cmd_stats},
+	{"stats", "[VM]", "exits and pages of one VM, and of anew", cmd_stats},
 	{"log", "[error | warning | info | debug]", "the log, or what is kept of it", cmd_log},
 	{0},
 };

@@ -118,7 +118,10 @@ static void test_list(void **state)
 	expect("info\r", "state    running\r\n");
 	expect("info one\r", "vcpu 0\r\npc 1234\r\nsp 5678\r\nanew> ");
 	one->vcpus[0].exits[EXIT_HALT] = 12;
+	machine_pool.total_pages = 512;
 	expect("stats\r", "halt                             12\r\n");
+	expect("stats one\r", "anew's own pages                256\r\n");
+	expect("stats\r", "asleep, ms                        4\r\n");
 	expect("help\r", "  restore NAME --intent INTENT [--paused]");
 }
 
@@ -132,7 +135,9 @@ static void test_errors_say_what_next(void **state)
 	expect("delete x\r", "error: there is no snapshot x; `snapshots` lists them\r\n");
 	begin(2);
 	expect("pause\r", "error: there are several VMs; name one: one, two\r\n");
+	expect("stats\r", "error: there are several VMs; name one: one, two\r\n");
 	begin(0);
+	expect("stats\r", "stats\r\nanew's own pages ");
 	expect("pause\r", "error: there is no VM; describe one in anew.conf");
 }
 

@@ -57,6 +57,11 @@ u64 host_memory_free(void)
 	return MIB(128);
 }
 
+u64 host_memory_taken(void)
+{
+	return 0;
+}
+
 enum hv_error host_entropy(void *buf, size_t length)
 {
 	memset(buf, 1, length);
@@ -71,6 +76,7 @@ u64 host_wall_clock(void)
 void host_idle(void)
 {
 	idles++;
+	fake_machine.counter += 1000;
 }
 
 /* ---- the tests ---- */
@@ -130,13 +136,16 @@ static void test_halt_sleeps_until_an_interrupt(void **state)
 {
 	static const struct hv_exit script[] = {{.reason = EXIT_HALT}};
 	struct vm *vm = make();
+	u64 slept = sched_slept();
 
 	(void)state;
 	play(vm, script, 1);
 	assert_int_equal(vm->vcpus[0].state, VCPU_HALTED);
 	assert_int_equal(vm->vcpus[0].arch.skips, 1);
+	assert_int_equal(sched_slept(), slept);
 	sched_run_slice();
 	assert_int_equal(idles, 1);
+	assert_int_equal(sched_slept() - slept, 1000);
 	vm->vcpus[0].arch.has_irq = true;
 	sched_run_slice();
 	assert_int_equal(vm->vcpus[0].state, VCPU_RUNNABLE);
