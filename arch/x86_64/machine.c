@@ -3,7 +3,7 @@
 #include <arch/backend.h>
 #include <arch/policy.h>
 #include <guest/acpi.h>
-#include <guest/boot.h>
+#include <guest/boot_x86.h>
 #include <guest/e820.h>
 #include <internal/arch.h>
 #include <internal/host.h>
@@ -285,7 +285,7 @@ static void set_segment(struct x86_segment *s, u16 selector, u16 attributes)
 		.selector = selector, .attributes = attributes, .limit = 0xffffffff};
 }
 
-static void set_entry_state(struct x86_state *s, const struct boot_entry *entry)
+static void set_entry_state(struct x86_state *s, const struct boot_x86_entry *entry)
 {
 	memset(s, 0, sizeof(*s));
 	s->gpr[RAX] = entry->rax;
@@ -305,7 +305,7 @@ static void set_entry_state(struct x86_state *s, const struct boot_entry *entry)
 	s->fpu[25] = 0x1f;
 	set_segment(&s->ds, 0x18, 0xc93);
 	s->es = s->ss = s->fs = s->gs = s->ds;
-	if (entry->mode == BOOT_LONG64) {
+	if (entry->mode == BOOT_X86_LONG64) {
 		s->cr0 |= CR0_PG | CR0_NE | CR0_WP;
 		s->cr3 = entry->cr3;
 		s->cr4 = CR4_PAE;
@@ -360,7 +360,7 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	};
 	struct boot_file kernel, initrd;
 	struct e820_map map;
-	struct boot_entry entry;
+	struct boot_x86_entry entry;
 	u8 seed[32];
 	u64 used;
 	gpa_t rsdp;
@@ -380,7 +380,7 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	if (err)
 		return err;
 
-	const struct boot_request request = {
+	const struct boot_x86_request request = {
 		.mem = &vm->guest_mem,
 		.low_ram_top = min_u64(vm->config.memory, LOW_RAM_END),
 		.e820 = &map,
@@ -392,7 +392,7 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		.rng_seed_length = sizeof(seed),
 	};
 
-	err = boot_load(&request, &entry);
+	err = boot_x86_load(&request, &entry);
 	memset(seed, 0, sizeof(seed));
 	if (err)
 		return err;

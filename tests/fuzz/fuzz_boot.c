@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <guest/boot.h>
+#include <guest/boot_x86.h>
 #include <hv/log.h>
 
 #define RAM MIB(16)
@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct bytes kernel_bytes, initrd_bytes;
 	struct boot_file kernel = {file_read, &kernel_bytes, 0, "kernel"};
 	struct boot_file initrd = {file_read, &initrd_bytes, 0, "initrd"};
-	struct boot_request request = {
+	struct boot_x86_request request = {
 		.mem = &mem,
 		.low_ram_top = RAM,
 		.e820 = &map,
@@ -108,7 +108,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		.kernel = &kernel,
 		.cmdline = "console=ttyS0",
 	};
-	struct boot_entry entry;
+	struct boot_x86_entry entry;
 	enum hv_error err;
 	u8 *file;
 
@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		request.rng_seed_length = min_u64(size, BOOT_RNG_SEED_MAX);
 	}
 	error_lines = 0;
-	err = boot_load(&request, &entry);
+	err = boot_x86_load(&request, &entry);
 	if (err == HV_OK ? error_lines != 0 || !e820_is_ram(&map, entry.rip, 1) : error_lines != 1)
 		abort();
 	free(file);

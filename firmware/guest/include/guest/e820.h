@@ -37,7 +37,4 @@ HV_MUST_CHECK enum hv_error e820_build(struct e820_map *map, const struct e820_e
 /* Whether all @length bytes at @base are RAM. */
 bool e820_is_ram(const struct e820_map *map, u64 base, u64 length);
 
-/* Bytes of RAM in all. */
-u64 e820_ram(const struct e820_map *map);
-
 #endif

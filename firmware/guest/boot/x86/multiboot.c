@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Kernels with a multiboot header: Multiboot Specification 0.6.96, sections 3.1 to 3.3. */
-#include "load.h"
+#include "load_x86.h"
 #include <string.h>
 
 #define HEADER_MAGIC  0x1badb002
@@ -54,10 +54,11 @@ bool multiboot_find(const struct loader *l, u32 *offset)
 }
 
 /* 3.1.3: the header says itself where to load, whatever kind of file it is in. */
-static enum hv_error load_kludge(struct loader *l, u32 offset, u64 *entry)
+static enum hv_error load_kludge(struct x86_loader *x, u32 offset, u64 *entry)
 {
+	struct loader *l = &x->loader;
 	const u8 *header = &l->head[offset];
-	u64 file_size = l->request->kernel->size;
+	u64 file_size = l->kernel->size;
 	u64 header_addr, load, load_end, bss_end, from, length;
 	enum hv_error err;
 
@@ -78,9 +79,7 @@ static enum hv_error load_kludge(struct loader *l, u32 offset, u64 *entry)
 	from = offset - (header_addr - load);
 	length = load_end != 0 ? load_end - load : file_size - from;
 	if (length > file_size - from) {
-		boot_refuse(l,
-			    "is cut short: has %llu bytes, should have %llu; copy the file again",
-			    (unsigned long long)file_size, (unsigned long long)(from + length));
+		boot_refuse_cut(l, from + length);
 		return HV_ECORRUPT;
 	}
 	*entry = get32(header + ENTRY_ADDR);
@@ -88,9 +87,9 @@ static enum hv_error load_kludge(struct loader *l, u32 offset, u64 *entry)
 		length = UINT64_MAX - load;
 	l->kernel_start = load;
 	l->kernel_end = max_u64(load + length, bss_end);
-	err = boot_check_place(l, load, l->kernel_end - load);
+	err = boot_x86_check_place(x, load, l->kernel_end - load);
 	if (err == HV_OK)
-		err = boot_copy(l, l->request->kernel, from, load, length);
+		err = boot_copy(l, l->kernel, from, load, length);
 	if (err == HV_OK)
 		err = boot_zero(l, load + length, l->kernel_end - (load + length));
 	return err;
@@ -122,15 +121,24 @@ static u32 write_memmap(const struct e820_map *map, u8 *list)
 	return map->count * MEMMAP_SIZE;
 }
 
-static enum hv_error write_module(struct loader *l, u64 initrd, u64 initrd_size)
+/* The name of the initrd without its directory. */
+static const char *initrd_name(const struct loader *l)
+{
+	const char *name = l->initrd->name;
+	const char *slash = strrchr(name, '/');
+
+	return slash ? slash + 1 : name;
+}
+
+static enum hv_error write_module(struct loader *l)
 {
 	u8 module[MODULE_SIZE] = {0};
 	char name[BOOT_NAME_ROOM] = {0};
 	enum hv_error err;
 
-	strncpy(name, boot_initrd_name(l), sizeof(name) - 1);
-	put32(module, (u32)initrd);
-	put32(module + 4, (u32)(initrd + initrd_size));
+	strncpy(name, initrd_name(l), sizeof(name) - 1);
+	put32(module, (u32)l->initrd_start);
+	put32(module + 4, (u32)l->initrd_end);
 	put32(module + 8, BOOT_NAMES);
 	err = boot_write(l, BOOT_NAMES, name, strlen(name) + 1);
 	if (err != HV_OK)
@@ -138,20 +146,21 @@ static enum hv_error write_module(struct loader *l, u64 initrd, u64 initrd_size)
 	return boot_write(l, BOOT_MODULES, module, sizeof(module));
 }
 
-static enum hv_error write_info(struct loader *l, u64 initrd, u64 initrd_size)
+static enum hv_error write_info(struct x86_loader *x)
 {
 	static const char loader[] = "anew";
-	const struct e820_map *map = l->request->e820;
+	const struct e820_map *map = x->request->e820;
+	struct loader *l = &x->loader;
 	u8 info[INFO_SIZE] = {0};
 	u8 memmap[E820_MAX * MEMMAP_SIZE] = {0};
 	u64 flags = INFO_MEMORY | INFO_CMDLINE | INFO_MEMMAP | INFO_LOADER;
 	enum hv_error err;
 
-	if (l->request->initrd) {
+	if (l->initrd) {
 		flags |= INFO_MODULES;
 		put32(info + 20, 1);
 		put32(info + 24, BOOT_MODULES);
-		err = write_module(l, initrd, initrd_size);
+		err = write_module(l);
 		if (err != HV_OK)
 			return err;
 	}
@@ -170,10 +179,11 @@ static enum hv_error write_info(struct loader *l, u64 initrd, u64 initrd_size)
 	return err;
 }
 
-enum hv_error multiboot_load(struct loader *l, u32 offset, const struct elf *elf)
+enum hv_error multiboot_load(struct x86_loader *x, u32 offset, const struct elf *elf)
 {
+	struct loader *l = &x->loader;
 	u32 flags = get32(&l->head[offset + HEADER_FLAGS]);
-	u64 initrd, initrd_size, entry;
+	u64 entry;
 	enum hv_error err;
 
 	if (flags & FLAGS_MUST & ~FLAGS_KNOWN) {
@@ -184,10 +194,10 @@ enum hv_error multiboot_load(struct loader *l, u32 offset, const struct elf *elf
 		return HV_EUNSUPPORTED;
 	}
 	if (flags & FLAG_KLUDGE) {
-		err = load_kludge(l, offset, &entry);
+		err = load_kludge(x, offset, &entry);
 	} else if (elf) {
 		entry = elf_entry(elf);
-		err = elf_load(l, elf);
+		err = elf_load(x, elf);
 	} else {
 		boot_refuse(l,
 			    "has a multiboot header, but is not an ELF file and the header has no "
@@ -201,18 +211,18 @@ enum hv_error multiboot_load(struct loader *l, u32 offset, const struct elf *elf
 			    (unsigned long long)entry);
 		return HV_ECORRUPT;
 	}
-	err = boot_write_cmdline(l, BOOT_CMDLINE_MAX);
+	err = boot_x86_write_cmdline(x, BOOT_CMDLINE_MAX);
 	if (err == HV_OK)
-		err = boot_load_initrd(l, GIB(4), &initrd, &initrd_size);
+		err = boot_x86_load_initrd(x, GIB(4));
 	if (err == HV_OK)
-		err = write_info(l, initrd, initrd_size);
+		err = write_info(x);
 	if (err == HV_OK)
-		err = boot_set_mode(l, BOOT_PROTECTED32);
+		err = boot_x86_set_mode(x, BOOT_X86_PROTECTED32);
 	if (err != HV_OK)
 		return err;
-	l->entry->protocol = "multiboot";
-	l->entry->rip = entry;
-	l->entry->rax = ENTRY_MAGIC;
-	l->entry->rbx = BOOT_INFO;
+	x->entry->protocol = "multiboot";
+	x->entry->rip = entry;
+	x->entry->rax = ENTRY_MAGIC;
+	x->entry->rbx = BOOT_INFO;
 	return HV_OK;
 }

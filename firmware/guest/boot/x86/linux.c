@@ -4,7 +4,7 @@
  * Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header", "64-bit Boot Protocol") and
  * zero-page.rst.
  */
-#include "load.h"
+#include "load_x86.h"
 #include <string.h>
 
 /* The setup header, as offsets both in the file and in the zero page. */
@@ -67,7 +67,7 @@ bool linux_match(const struct loader *l)
 static enum hv_error check_header(struct loader *l, u64 *code_offset, u64 *code_size)
 {
 	const u8 *head = l->head;
-	u64 size = l->request->kernel->size;
+	u64 size = l->kernel->size;
 	u32 version = get16(&head[VERSION]);
 	u32 sectors = head[SETUP_SECTS] ? head[SETUP_SECTS] : SETUP_SECTS_DEFAULT;
 	u64 promised = (u64)get32(&head[SYSSIZE]) * 16;
@@ -86,10 +86,7 @@ static enum hv_error check_header(struct loader *l, u64 *code_offset, u64 *code_
 	*code_offset = ((u64)sectors + 1) * SECTOR;
 	/* What the header promises is rounded up to 16 bytes, the file need not be. */
 	if (*code_offset >= size || promised > ALIGN_UP(size - *code_offset, (u64)16)) {
-		boot_refuse(l,
-			    "is cut short: has %llu bytes, should have %llu; copy the file again",
-			    (unsigned long long)size,
-			    (unsigned long long)(*code_offset + max_u64(promised, 1)));
+		boot_refuse_cut(l, *code_offset + max_u64(promised, 1));
 		return HV_ECORRUPT;
 	}
 	*code_size = size - *code_offset;
@@ -117,9 +114,10 @@ static enum hv_error write_page_tables(struct loader *l)
 	return err;
 }
 
-static enum hv_error write_seed(struct loader *l)
+static enum hv_error write_seed(struct x86_loader *x)
 {
-	const struct boot_request *request = l->request;
+	const struct boot_x86_request *request = x->request;
+	struct loader *l = &x->loader;
 	u8 header[SETUP_DATA_HEADER] = {0};
 	enum hv_error err;
 
@@ -132,9 +130,10 @@ static enum hv_error write_seed(struct loader *l)
 			  request->rng_seed_length);
 }
 
-static enum hv_error write_zero_page(struct loader *l, u64 initrd, u64 initrd_size)
+static enum hv_error write_zero_page(struct x86_loader *x)
 {
-	const struct boot_request *request = l->request;
+	const struct boot_x86_request *request = x->request;
+	struct loader *l = &x->loader;
 	u8 page[PAGE_SIZE] = {0};
 	u32 header_end = (u32)min_u64((u64)HEADER + l->head[JUMP_LENGTH], HEADER_MAX);
 
@@ -144,8 +143,8 @@ static enum hv_error write_zero_page(struct loader *l, u64 initrd, u64 initrd_si
 	page[VID_MODE + 1] = (u8)(VID_MODE_NORMAL >> 8);
 	page[TYPE_OF_LOADER] = LOADER_OTHER;
 	put32(&page[CODE32_START], (u32)l->kernel_start);
-	put32(&page[RAMDISK_IMAGE], (u32)initrd);
-	put32(&page[RAMDISK_SIZE], (u32)initrd_size);
+	put32(&page[RAMDISK_IMAGE], (u32)l->initrd_start);
+	put32(&page[RAMDISK_SIZE], (u32)(l->initrd_end - l->initrd_start));
 	put32(&page[CMD_LINE_PTR], BOOT_CMDLINE);
 	put64(&page[SETUP_DATA], request->rng_seed ? BOOT_SEED : 0);
 	put64(&page[ACPI_RSDP_ADDR], request->rsdp.v);
@@ -161,11 +160,12 @@ static enum hv_error write_zero_page(struct loader *l, u64 initrd, u64 initrd_si
 	return boot_write(l, BOOT_INFO, page, sizeof(page));
 }
 
-enum hv_error linux_load(struct loader *l)
+enum hv_error linux_load(struct x86_loader *x)
 {
-	const struct boot_request *request = l->request;
+	const struct boot_x86_request *request = x->request;
+	struct loader *l = &x->loader;
 	u64 load = get64(&l->head[PREF_ADDRESS]);
-	u64 code_offset, code_size, initrd, initrd_size;
+	u64 code_offset, code_size;
 	enum hv_error err = check_header(l, &code_offset, &code_size);
 
 	if (err != HV_OK)
@@ -181,27 +181,26 @@ enum hv_error linux_load(struct loader *l)
 	if (l->kernel_end < load)
 		l->kernel_end = UINT64_MAX;
 
-	err = boot_check_place(l, load, l->kernel_end - load);
+	err = boot_x86_check_place(x, load, l->kernel_end - load);
 	if (err == HV_OK)
-		err = boot_write_cmdline(l, get32(&l->head[CMDLINE_SIZE]));
+		err = boot_x86_write_cmdline(x, get32(&l->head[CMDLINE_SIZE]));
 	if (err == HV_OK)
-		err = boot_load_initrd(l, (u64)get32(&l->head[INITRD_ADDR_MAX]) + 1, &initrd,
-				       &initrd_size);
+		err = boot_x86_load_initrd(x, (u64)get32(&l->head[INITRD_ADDR_MAX]) + 1);
 	if (err == HV_OK)
 		err = boot_copy(l, request->kernel, code_offset, load, code_size);
 	if (err == HV_OK && request->rng_seed)
-		err = write_seed(l);
+		err = write_seed(x);
 	if (err == HV_OK)
-		err = write_zero_page(l, initrd, initrd_size);
+		err = write_zero_page(x);
 	if (err == HV_OK)
 		err = write_page_tables(l);
 	if (err == HV_OK)
-		err = boot_set_mode(l, BOOT_LONG64);
+		err = boot_x86_set_mode(x, BOOT_X86_LONG64);
 	if (err != HV_OK)
 		return err;
-	l->entry->protocol = "Linux";
-	l->entry->rip = load + ENTRY_64;
-	l->entry->rsi = BOOT_INFO;
-	l->entry->cr3 = BOOT_PAGE_TABLES;
+	x->entry->protocol = "Linux";
+	x->entry->rip = load + ENTRY_64;
+	x->entry->rsi = BOOT_INFO;
+	x->entry->cr3 = BOOT_PAGE_TABLES;
 	return HV_OK;
 }

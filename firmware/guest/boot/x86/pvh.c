@@ -3,7 +3,7 @@
  * Kernels with a PVH entry: Xen's docs/misc/pvh.pandoc (state at entry), xen/include/public/
  * elfnote.h (the note) and arch-x86/hvm/start_info.h (what ebx points at).
  */
-#include "load.h"
+#include "load_x86.h"
 #include <string.h>
 
 #define SEGMENT_NOTE 4
@@ -55,7 +55,7 @@ enum hv_error pvh_find(struct loader *l, const struct elf *elf, bool *found, u64
 
 		if (segment->type != SEGMENT_NOTE)
 			continue;
-		err = boot_read(l, l->request->kernel, segment->offset, l->piece, (size_t)length);
+		err = boot_read(l, l->kernel, segment->offset, l->piece, (size_t)length);
 		if (err != HV_OK)
 			return err;
 		*found = find_note(l->piece, length, segment->align == 8 ? 8 : 4, entry);
@@ -63,9 +63,10 @@ enum hv_error pvh_find(struct loader *l, const struct elf *elf, bool *found, u64
 	return HV_OK;
 }
 
-static enum hv_error write_lists(struct loader *l, u64 initrd, u64 initrd_size)
+static enum hv_error write_lists(struct x86_loader *x)
 {
-	const struct e820_map *map = l->request->e820;
+	const struct e820_map *map = x->request->e820;
+	struct loader *l = &x->loader;
 	u8 memmap[E820_MAX * MEMMAP_SIZE] = {0};
 	u8 module[MODULE_SIZE] = {0};
 	enum hv_error err;
@@ -78,34 +79,34 @@ static enum hv_error write_lists(struct loader *l, u64 initrd, u64 initrd_size)
 		put32(at + 16, map->entries[i].type);
 	}
 	err = boot_write(l, BOOT_LISTS, memmap, sizeof(memmap));
-	if (err != HV_OK || initrd == 0)
+	if (err != HV_OK || !l->initrd)
 		return err;
-	put64(module, initrd);
-	put64(module + 8, initrd_size);
+	put64(module, l->initrd_start);
+	put64(module + 8, l->initrd_end - l->initrd_start);
 	return boot_write(l, BOOT_MODULES, module, sizeof(module));
 }
 
-static enum hv_error write_start_info(struct loader *l, u64 initrd)
+static enum hv_error write_start_info(struct x86_loader *x)
 {
 	u8 info[START_SIZE] = {0};
 
 	put32(info, START_MAGIC);
 	put32(info + 4, START_VERSION);
-	if (initrd != 0) {
+	if (x->loader.initrd) {
 		put32(info + 12, 1);
 		put64(info + 16, BOOT_MODULES);
 	}
 	put64(info + 24, BOOT_CMDLINE);
-	put64(info + 32, l->request->rsdp.v);
+	put64(info + 32, x->request->rsdp.v);
 	put64(info + 40, BOOT_LISTS);
-	put32(info + 48, l->request->e820->count);
-	return boot_write(l, BOOT_INFO, info, sizeof(info));
+	put32(info + 48, x->request->e820->count);
+	return boot_write(&x->loader, BOOT_INFO, info, sizeof(info));
 }
 
-enum hv_error pvh_load(struct loader *l, const struct elf *elf, u64 entry)
+enum hv_error pvh_load(struct x86_loader *x, const struct elf *elf, u64 entry)
 {
-	u64 initrd, initrd_size;
-	enum hv_error err = elf_load(l, elf);
+	struct loader *l = &x->loader;
+	enum hv_error err = elf_load(x, elf);
 
 	if (err != HV_OK)
 		return err;
@@ -115,19 +116,19 @@ enum hv_error pvh_load(struct loader *l, const struct elf *elf, u64 entry)
 			    (unsigned long long)entry);
 		return HV_ECORRUPT;
 	}
-	err = boot_write_cmdline(l, BOOT_CMDLINE_MAX);
+	err = boot_x86_write_cmdline(x, BOOT_CMDLINE_MAX);
 	if (err == HV_OK)
-		err = boot_load_initrd(l, GIB(4), &initrd, &initrd_size);
+		err = boot_x86_load_initrd(x, GIB(4));
 	if (err == HV_OK)
-		err = write_lists(l, initrd, initrd_size);
+		err = write_lists(x);
 	if (err == HV_OK)
-		err = write_start_info(l, initrd);
+		err = write_start_info(x);
 	if (err == HV_OK)
-		err = boot_set_mode(l, BOOT_PROTECTED32);
+		err = boot_x86_set_mode(x, BOOT_X86_PROTECTED32);
 	if (err != HV_OK)
 		return err;
-	l->entry->protocol = "PVH";
-	l->entry->rip = entry;
-	l->entry->rbx = BOOT_INFO;
+	x->entry->protocol = "PVH";
+	x->entry->rip = entry;
+	x->entry->rbx = BOOT_INFO;
 	return HV_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ELF files of both sizes; offsets are those of the System V ABI (gabi), chapters 4 and 5. */
-#include "load.h"
+#include "load_x86.h"
 #include <string.h>
 
 #define EI_CLASS   4
@@ -87,7 +87,7 @@ enum hv_error elf_read(struct loader *l, struct elf *elf)
 		u8 raw[SEGMENT_64];
 		u64 add = (u64)i * stride;
 		u64 at = table > UINT64_MAX - add ? UINT64_MAX : table + add;
-		enum hv_error err = boot_read(l, l->request->kernel, at, raw, size);
+		enum hv_error err = boot_read(l, l->kernel, at, raw, size);
 
 		if (err != HV_OK)
 			return err;
@@ -102,10 +102,11 @@ static bool is_loaded(const struct elf_segment *segment)
 }
 
 /* Bounds that are checked for every segment before the first one is written. */
-static enum hv_error check_segment(struct loader *l, const struct elf *elf, u32 index)
+static enum hv_error check_segment(struct x86_loader *x, const struct elf *elf, u32 index)
 {
+	struct loader *l = &x->loader;
 	const struct elf_segment *segment = &elf->segments[index];
-	u64 file_size = l->request->kernel->size;
+	u64 file_size = l->kernel->size;
 	enum hv_error err;
 
 	if (segment->filesz > segment->memsz || segment->offset > file_size ||
@@ -114,7 +115,7 @@ static enum hv_error check_segment(struct loader *l, const struct elf *elf, u32 
 			    index);
 		return HV_ECORRUPT;
 	}
-	err = boot_check_place(l, segment->paddr, segment->memsz);
+	err = boot_x86_check_place(x, segment->paddr, segment->memsz);
 	if (err != HV_OK)
 		return err;
 	for (u32 i = 0; i < index; i++) {
@@ -130,8 +131,9 @@ static enum hv_error check_segment(struct loader *l, const struct elf *elf, u32 
 	return HV_OK;
 }
 
-enum hv_error elf_load(struct loader *l, const struct elf *elf)
+enum hv_error elf_load(struct x86_loader *x, const struct elf *elf)
 {
+	struct loader *l = &x->loader;
 	u64 start = UINT64_MAX;
 	u64 end = 0;
 	enum hv_error err = HV_OK;
@@ -141,7 +143,7 @@ enum hv_error elf_load(struct loader *l, const struct elf *elf)
 
 		if (!is_loaded(segment))
 			continue;
-		err = check_segment(l, elf, i);
+		err = check_segment(x, elf, i);
 		start = min_u64(start, segment->paddr);
 		end = max_u64(end, segment->paddr + segment->memsz);
 	}
@@ -154,8 +156,7 @@ enum hv_error elf_load(struct loader *l, const struct elf *elf)
 
 		if (!is_loaded(segment))
 			continue;
-		err = boot_copy(l, l->request->kernel, segment->offset, segment->paddr,
-				segment->filesz);
+		err = boot_copy(l, l->kernel, segment->offset, segment->paddr, segment->filesz);
 		if (err == HV_OK)
 			err = boot_zero(l, segment->paddr + segment->filesz,
 					segment->memsz - segment->filesz);

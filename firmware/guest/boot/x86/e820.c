@@ -74,14 +74,3 @@ bool e820_is_ram(const struct e820_map *map, u64 base, u64 length)
 	}
 	return false;
 }
-
-u64 e820_ram(const struct e820_map *map)
-{
-	u64 bytes = 0;
-
-	for (u32 i = 0; i < map->count; i++) {
-		if (map->entries[i].type == E820_RAM)
-			bytes += map->entries[i].length;
-	}
-	return bytes;
-}
