@@ -92,6 +92,21 @@ $(INIH_DIR)/ini.c: $(APT_ROOT)/stamp
 	tar -xf $(DEPS_DIR)/inih.tmp/*.orig.tar.* -C $(INIH_DIR) --strip-components=1
 	@rm -rf $(DEPS_DIR)/inih.tmp; touch $@
 
+# libfdt, of the source package of dtc. --only-source, as the name is a binary package's as well, of
+# which the machine may have another version.
+FDT_DIR := $(DEPS_DIR)/libfdt
+FDT_FLAGS := -isystem $(FDT_DIR)
+FDT_NAMES := fdt fdt_check fdt_ro fdt_strerror fdt_sw
+
+$(FDT_DIR)/libfdt.h: $(APT_ROOT)/stamp
+	@rm -rf $(FDT_DIR) $(DEPS_DIR)/dtc.tmp; mkdir -p $(FDT_DIR) $(DEPS_DIR)/dtc.tmp
+	cd $(DEPS_DIR)/dtc.tmp && $(APT_GET) source --only-source --tar-only --download-only device-tree-compiler
+	tar -xf $(DEPS_DIR)/dtc.tmp/*.orig.tar.* -C $(FDT_DIR) --strip-components=2 \
+		--wildcards '*/libfdt/*.[ch]'
+	@rm -rf $(DEPS_DIR)/dtc.tmp; touch $@
+
+$(FDT_NAMES:%=$(FDT_DIR)/%.c): | $(FDT_DIR)/libfdt.h ;
+
 # gnu-efi: the start of an EFI application and EFI's headers. The machine's own package has them for
 # x86_64 alone.
 GNU_EFI_x86_64 := /usr
@@ -176,7 +191,7 @@ GENERIC_INCLUDES = -Ihv/include -Ihv -Idevices/include -Ifirmware/guest/include 
 
 # What a part of the tree may see, $(1) being the architecture it is built for.
 includes_devices = -Ihv/include -Idevices/include
-includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS)
+includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS) $(FDT_FLAGS)
 includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1)
 includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES) \
 	-DGNU_EFI_USE_MS_ABI
@@ -205,8 +220,7 @@ HV_SOURCES := $(call find,hv,*.c)
 DEVICES_SOURCES := $(call find,devices,*.c)
 GUEST_SOURCES := $(call find,firmware/guest,*.c)
 # What of the firmware to the guest only one architecture has; all else is for every one.
-GUEST_ONLY_x86_64 := $(addprefix firmware/guest/,acpi/% $(addprefix boot/,boot.c e820.c elf.c linux.c \
-	multiboot.c pvh.c))
+GUEST_ONLY_x86_64 := $(addprefix firmware/guest/,acpi/% boot/x86/%)
 GUEST_ONLY_arm64 := $(addprefix firmware/guest/,fdt/% boot/image.c)
 GUEST_OTHERS := $(foreach arch,$(filter-out $(ARCH),$(ARCHES)),$(GUEST_ONLY_$(arch)))
 ARCH_SOURCES := $(call find,arch/$(ARCH),*.c) $(call find,arch/$(ARCH),*.S)
@@ -214,7 +228,11 @@ HOST_SOURCES := $(filter-out firmware/host/arch_%,$(wildcard firmware/host/*.c))
 	firmware/host/arch_$(ARCH).c
 PRODUCT_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(filter-out $(GUEST_OTHERS),$(GUEST_SOURCES)) \
 	$(ARCH_SOURCES) $(HOST_SOURCES)
-PRODUCT_OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(PRODUCT_SOURCES))) $(OUT)/deps/ini.o
+# Other people's code, by the names of its files.
+PRODUCT_DEPS_arm64 := $(FDT_NAMES)
+PRODUCT_DEPS := ini $(PRODUCT_DEPS_$(ARCH))
+PRODUCT_OBJECTS := $(patsubst %,$(OUT)/%.o,$(basename $(PRODUCT_SOURCES))) \
+	$(PRODUCT_DEPS:%=$(OUT)/deps/%.o)
 IMAGE := $(OUT)/anew-$(ARCH).efi
 
 $(OUT)/devices/%.o: INCLUDES = $(call includes_devices,$(ARCH))
@@ -226,7 +244,7 @@ $(OUT)/hv/version.o: INCLUDES += -DANEW_BUILD='"$(BUILD_ID)"'
 $(OUT)/hv/version.o: $(B)/build-id
 
 $(PRODUCT_OBJECTS): $(NEWLIB_STAMP)
-$(PRODUCT_OBJECTS): | $(INIH_DIR)/ini.c $(EFI_CRT)
+$(PRODUCT_OBJECTS): | $(INIH_DIR)/ini.c $(FDT_DIR)/libfdt.h $(EFI_CRT)
 $(filter %/acpi.o,$(PRODUCT_OBJECTS)): | $(AML_HEADERS)
 
 $(OUT)/%.o: %.c Makefile
@@ -244,6 +262,11 @@ $(OUT)/deps/ini.o: $(INIH_DIR)/ini.c Makefile
 	@echo "  CC        $@"
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(INIH_FLAGS) -w -c $< -o $@
+
+$(FDT_NAMES:%=$(OUT)/deps/%.o): $(OUT)/deps/%.o: $(FDT_DIR)/%.c Makefile
+	@echo "  CC        $@"
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(FDT_FLAGS) -w -c $< -o $@
 
 LDFLAGS := -nostdlib -znocombreloc -z defs -z noexecstack -shared -Bsymbolic --gc-sections \
 	--no-undefined --exclude-libs ALL --build-id=none --no-warn-rwx-segments
@@ -333,7 +356,7 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 # are x86_64's, but for tests that are called NAME_arm64.c.
 includes_tests = $(call includes_hv,fake) -Iarch/fake -Iarch/$(1)/include -Ifirmware/host -Itests/unit
 
-host_objects = $(patsubst %.c,$(1)/%.o,$(PORTABLE_SOURCES)) $(1)/deps/ini.o
+host_objects = $(patsubst %.c,$(1)/%.o,$(PORTABLE_SOURCES)) $(patsubst %,$(1)/deps/%.o,ini $(FDT_NAMES))
 
 # $(1): directory, $(2): compiler, $(3): flags
 define host_rules
@@ -348,7 +371,7 @@ $(1)/tests/%.o: INCLUDES = $$(call includes_tests,x86_64)
 $(1)/tests/%_arm64.o: INCLUDES = $$(call includes_tests,arm64)
 $(1)/tools/%.o: INCLUDES = $$(call includes_tests,x86_64)
 
-$(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c
+$(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c $$(FDT_DIR)/libfdt.h
 	@echo "  HOSTCC    $$@"
 	@mkdir -p $$(@D)
 	@$(2) $(3) $$(INCLUDES) -MMD -MP -c $$< -o $$@
@@ -356,6 +379,10 @@ $(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c
 $(1)/deps/ini.o: $$(INIH_DIR)/ini.c Makefile
 	@mkdir -p $$(@D)
 	@$(2) $(3) $$(INIH_FLAGS) -w -c $$< -o $$@
+
+$$(FDT_NAMES:%=$(1)/deps/%.o): $(1)/deps/%.o: $$(FDT_DIR)/%.c Makefile
+	@mkdir -p $$(@D)
+	@$(2) $(3) $$(FDT_FLAGS) -w -c $$< -o $$@
 
 $(1)/libanew.a: $$(call host_objects,$(1))
 	@rm -f $$@
