@@ -96,7 +96,7 @@ $(INIH_DIR)/ini.c: $(APT_ROOT)/stamp
 # which the machine may have another version.
 FDT_DIR := $(DEPS_DIR)/libfdt
 FDT_FLAGS := -isystem $(FDT_DIR)
-FDT_NAMES := fdt fdt_check fdt_ro fdt_strerror fdt_sw
+FDT_NAMES := fdt fdt_addresses fdt_check fdt_ro fdt_strerror fdt_sw
 
 $(FDT_DIR)/libfdt.h: $(APT_ROOT)/stamp
 	@rm -rf $(FDT_DIR) $(DEPS_DIR)/dtc.tmp; mkdir -p $(FDT_DIR) $(DEPS_DIR)/dtc.tmp
@@ -192,7 +192,7 @@ GENERIC_INCLUDES = -Ihv/include -Ihv -Idevices/include -Ifirmware/guest/include 
 # What a part of the tree may see, $(1) being the architecture it is built for.
 includes_devices = -Ihv/include -Idevices/include
 includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS) $(FDT_FLAGS)
-includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1)
+includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1) $(FDT_FLAGS)
 includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES) \
 	-DGNU_EFI_USE_MS_ABI
 

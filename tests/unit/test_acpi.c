@@ -9,21 +9,14 @@
 #include <cmocka.h>
 
 #include <guest/acpi.h>
-#include <hv/log.h>
+
+#include "log_fake.h"
 
 #define BASE 0xe0000
 #define ROOM 0x20000
 
 static u8 ram[ROOM];
-static u32 error_lines;
 static u64 fail_after; /* writes that still succeed */
-
-void log_print(enum log_level level, const char *format, ...)
-{
-	(void)format;
-	if (level == LOG_ERROR)
-		error_lines++;
-}
 
 static enum hv_error ram_read(void *ctx, gpa_t from, void *buf, size_t length)
 {

@@ -1,125 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory maps, and kernels of each kind made by hand: right ones, and one for every refusal. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include <guest/boot_x86.h>
-#include <hv/log.h>
+
+#include "boot_fakes.h"
 
 #define RAM       MIB(64)
 #define ROM       0x9fc00 /* end of low RAM */
 #define DEVICE    MIB(63) /* a page that is a device's */
-#define FILE_MAX  MIB(3)
-#define READ_MAX  KIB(64)
 #define RSDP      0xe0000
 #define CMDLINE   "console=ttyS0 quiet"
 #define KERNEL_AT MIB(16) /* where the test's bzImage wants to be */
 
-static u8 *ram;
-static u8 kernel_bytes[FILE_MAX];
-static u8 initrd_bytes[FILE_MAX];
-static u8 seed[32];
-static char last_error[512];
-static u32 error_lines;
-static u64 writes_left;
-static u64 reads_left;
-
 static struct e820_map map;
-static struct boot_file kernel;
-static struct boot_file initrd;
 static struct boot_x86_request request;
 static struct boot_x86_entry entry;
 
-void log_print(enum log_level level, const char *format, ...)
+static bool in_map(u64 base, u64 length)
 {
-	va_list args;
-
-	if (level != LOG_ERROR)
-		return;
-	error_lines++;
-	va_start(args, format);
-	vsnprintf(last_error, sizeof(last_error), format, args);
-	va_end(args);
+	return e820_is_ram(&map, base, length);
 }
 
-static enum hv_error ram_read(void *ctx, gpa_t from, void *buf, size_t length)
+/* The entry of a kernel that is refused is empty. */
+static enum hv_error load_x86(void)
 {
-	(void)ctx;
-	if (from.v > RAM || length > RAM - from.v)
-		return HV_ENOT_FOUND;
-	memcpy(buf, ram + from.v, length);
-	return HV_OK;
-}
+	struct boot_x86_entry empty;
+	enum hv_error err;
 
-static enum hv_error ram_write(void *ctx, gpa_t to, const void *buf, size_t length)
-{
-	(void)ctx;
-	assert_true(e820_is_ram(&map, to.v, length));
-	if (writes_left-- == 0)
-		return HV_ENO_MEMORY;
-	memcpy(ram + to.v, buf, length);
-	return HV_OK;
-}
-
-static void ram_clean(void *ctx, gpa_t from, size_t length)
-{
-	(void)ctx;
-	(void)from;
-	(void)length;
-}
-
-static const struct guest_mem mem = {ram_read, ram_write, ram_clean, NULL};
-
-static enum hv_error file_read(void *ctx, u64 offset, void *buf, size_t length)
-{
-	const u8 *bytes = ctx;
-	const struct boot_file *file = bytes == kernel_bytes ? &kernel : &initrd;
-
-	assert_true(length <= READ_MAX);
-	assert_true(offset <= file->size && length <= file->size - offset);
-	if (reads_left-- == 0)
-		return HV_EIO;
-	memcpy(buf, bytes + offset, length);
-	return HV_OK;
-}
-
-static void set16(u8 *at, u16 value)
-{
-	memcpy(at, &value, sizeof(value));
-}
-
-static void set32(u8 *at, u32 value)
-{
-	memcpy(at, &value, sizeof(value));
-}
-
-static void set64(u8 *at, u64 value)
-{
-	memcpy(at, &value, sizeof(value));
-}
-
-static u32 ram32(u64 at)
-{
-	u32 value;
-
-	memcpy(&value, ram + at, sizeof(value));
-	return value;
-}
-
-static u64 ram64(u64 at)
-{
-	return ram32(at) | (u64)ram32(at + 4) << 32;
-}
-
-/* Bytes that tell where in a file they were. */
-static void fill(u8 *bytes, size_t length, u32 start)
-{
-	for (size_t i = 0; i < length; i++)
-		bytes[i] = (u8)((start + i) * 7 + (start + i) / 251);
+	memset(&empty, 0, sizeof(empty));
+	memset(&entry, 0xaa, sizeof(entry));
+	err = boot_x86_load(&request, &entry);
+	if (err != HV_OK)
+		assert_memory_equal(&entry, &empty, sizeof(empty));
+	return err;
 }
 
 static int setup(void **state)
@@ -132,20 +44,10 @@ static int setup(void **state)
 	};
 
 	(void)state;
-	if (!ram)
-		ram = malloc(RAM);
-	assert_non_null(ram);
-	memset(ram, 0xcc, RAM);
-	memset(kernel_bytes, 0, sizeof(kernel_bytes));
-	fill(initrd_bytes, sizeof(initrd_bytes), 5);
-	fill(seed, sizeof(seed), 9);
-	error_lines = 0;
-	last_error[0] = 0;
-	writes_left = UINT64_MAX;
-	reads_left = UINT64_MAX;
+	boot_fakes_init(0, RAM);
+	load = load_x86;
+	is_ram = in_map;
 	assert_int_equal(e820_build(&map, ranges, ARRAY_COUNT(ranges)), HV_OK);
-	kernel = (struct boot_file){file_read, kernel_bytes, 0, "dir/vmlinuz"};
-	initrd = (struct boot_file){file_read, initrd_bytes, 200001, "dir/initrd.img"};
 	request = (struct boot_x86_request){
 		.mem = &mem,
 		.low_ram_top = RAM,
@@ -160,70 +62,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	free(ram);
-	ram = NULL;
-	return 0;
-}
-
-static void expect_boot(void)
-{
-	enum hv_error err;
-
-	error_lines = 0;
-	err = boot_x86_load(&request, &entry);
-	if (err != HV_OK)
-		print_message("%s\n", last_error);
-	assert_int_equal(err, HV_OK);
-	assert_int_equal(error_lines, 0);
-}
-
-/* One line, about the file @what, with @words in it; and the entry is empty. */
-static void expect_refusal_of(const char *what, enum hv_error err, const char *words)
-{
-	struct boot_x86_entry empty;
-
-	memset(&empty, 0, sizeof(empty));
-	memset(&entry, 0xaa, sizeof(entry));
-	error_lines = 0;
-	assert_int_equal(boot_x86_load(&request, &entry), err);
-	assert_int_equal(error_lines, 1);
-	if (!strstr(last_error, words) || strncmp(last_error, what, strlen(what)) != 0)
-		fail_msg("'%s' instead of '%s ... %s'", last_error, what, words);
-	assert_memory_equal(&entry, &empty, sizeof(empty));
-}
-
-static void expect_refusal(enum hv_error err, const char *words)
-{
-	expect_refusal_of("kernel 'dir/vmlinuz': ", err, words);
-}
-
-/* Every read and every write may fail; each failure is one line and nothing breaks. */
-static void check_failures(void)
-{
-	for (u64 n = 0;; n++) {
-		reads_left = n;
-		error_lines = 0;
-		if (boot_x86_load(&request, &entry) == HV_OK)
-			break;
-		assert_int_equal(error_lines, 1);
-		assert_non_null(strstr(last_error, "can't be read"));
-	}
-	reads_left = UINT64_MAX;
-	for (u64 n = 0;; n++) {
-		writes_left = n;
-		error_lines = 0;
-		if (boot_x86_load(&request, &entry) == HV_OK)
-			break;
-		assert_int_equal(error_lines, 1);
-		assert_non_null(strstr(last_error, "can't write"));
-	}
-	writes_left = UINT64_MAX;
-	error_lines = 0;
-}
-
 static u64 check_gdt(bool is_64)
 {
 	u64 code = ram64(entry.gdt_base + BOOT_CODE_SELECTOR);
@@ -234,13 +72,6 @@ static u64 check_gdt(bool is_64)
 	assert_int_equal(code, is_64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
 	assert_int_equal(data, 0x00cf93000000ffff);
 	return code;
-}
-
-static void check_initrd(u64 at, u64 size)
-{
-	assert_int_equal(size, initrd.size);
-	assert_int_equal(at % PAGE_SIZE, 0);
-	assert_memory_equal(ram + at, initrd_bytes, initrd.size);
 }
 
 /* ---- memory maps ---- */
@@ -969,5 +800,5 @@ int main(void)
 		cmocka_unit_test_setup(test_multiboot_refusals, setup),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, boot_fakes_fini);
 }

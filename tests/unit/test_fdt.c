@@ -8,25 +8,11 @@
 #include <cmocka.h>
 
 #include <guest/fdt.h>
-#include <hv/log.h>
 #include <libfdt.h>
 
+#include "log_fake.h"
+
 #define ROOM KIB(64)
-
-static char last_error[512];
-static u32 error_lines;
-
-void log_print(enum log_level level, const char *format, ...)
-{
-	va_list args;
-
-	if (level != LOG_ERROR)
-		return;
-	error_lines++;
-	va_start(args, format);
-	vsnprintf(last_error, sizeof(last_error), format, args);
-	va_end(args);
-}
 
 struct property {
 	const char *node;
