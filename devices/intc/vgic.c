@@ -280,6 +280,17 @@ static inline bool has_hw(const struct vgic *gic, u32 intid)
 	return intid < VGIC_SPI_BASE && gic->hw & vgic_bit(intid);
 }
 
+/*
+ * Whether the end of @intid, one of @irqs, is that of the physical interrupt behind it. That one is
+ * active from when its line was set, over the guest's taking it, which takes the line down, to this
+ * end. A guest that writes pending and active state can have an interrupt without it; with both the
+ * line up and the interrupt active, the physical one is that of the line.
+ */
+static inline bool ends_hw(const struct vgic *gic, const struct vgic_irqs *irqs, u32 intid)
+{
+	return has_hw(gic, intid) && (irqs->level ^ irqs->active) & vgic_bit(intid);
+}
+
 void vgic_end(struct vgic *gic, u32 cpu, u32 word, u32 bits)
 {
 	struct vgic_notes *notes = vgic_notes(gic, cpu, word);
@@ -402,20 +413,22 @@ static void give(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid, struct vgic
 
 	*lr = (struct vgic_lr){
 		.intid = intid,
-		.hw_intid = has_hw(gic, intid) ? gic->hw_intid[intid] : 0,
+		.hw_intid = ends_hw(gic, irqs, intid) ? gic->hw_intid[intid] : 0,
 		.priority = irqs->priority[intid % 32],
 		.active = (irqs->active & bit) != 0,
 		.group1 = (irqs->group1 & bit) != 0,
 	};
 	if (lr->active) {
-		again = !vcpu->asleep && due(gic, vcpu, word) & bit;
+		bool here = !vcpu->asleep && due(gic, vcpu, word) & bit;
+
 		/*
 		 * Active and pending, it would be signalled though the level has fallen meanwhile;
 		 * with a physical one this must not be (IHI 0069, "ICH_LR<n>_EL2", HW); and there
 		 * is no room for the source of an active SGI and that of a pending one.
 		 */
-		lr->pending = again && !level && !lr->hw_intid && !sourced;
-		again = again && !lr->pending;
+		lr->pending = here && !level && !lr->hw_intid && !sourced;
+		/* Also if it goes to another virtual CPU next, which has to wait for this one. */
+		again = vgic_pending_bits(irqs) & bit && !lr->pending;
 		if (sourced)
 			lr->source = vcpu->sgi_active[intid];
 	} else {
@@ -436,6 +449,7 @@ static void give(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid, struct vgic
 		vcpu->offered[word] |= bit;
 	notes->pending_written &= ~bit;
 	notes->active_written &= ~bit;
+	notes->raised &= ~bit;
 	if (sourced)
 		vcpu->sgi_written[intid] = 0;
 }
@@ -471,6 +485,7 @@ static void taken(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid)
 {
 	u32 bit = vgic_bit(intid);
 	struct vgic_irqs *irqs = vgic_irqs(gic, vcpu->index, intid / 32);
+	const struct vgic_notes *notes = vgic_notes(gic, vcpu->index, intid / 32);
 
 	if (vgic_sgi_has_source(gic, intid)) {
 		u32 source = (u32)1 << vcpu->sgi_offered[intid];
@@ -479,10 +494,9 @@ static void taken(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid)
 			sgi_sources_set(vcpu, intid, vcpu->sgi_sources[intid] & ~source);
 		return;
 	}
-	if (vgic_notes(gic, vcpu->index, intid / 32)->pending_written & bit)
-		return;
-	irqs->latched &= ~bit;
-	if (has_hw(gic, intid))
+	if (!(notes->pending_written & bit))
+		irqs->latched &= ~bit;
+	if (has_hw(gic, intid) && !(notes->raised & bit))
 		irqs->level &= ~bit;
 }
 
@@ -499,7 +513,7 @@ static void fold_one(struct vgic *gic, struct vgic_cpu *vcpu, const struct vgic_
 	notes->given &= ~bit;
 	if (offered && !lr->pending)
 		taken(gic, vcpu, intid);
-	if (lr->active && written && !(irqs->active & bit) && has_hw(gic, intid))
+	if (lr->active && written && !((irqs->active | irqs->level) & bit) && has_hw(gic, intid))
 		gic->ops->deactivate(gic->ctx, vcpu->index, gic->hw_intid[intid]);
 	if (!lr->active && !written) {
 		set_inactive(gic, vcpu->index, intid);
@@ -610,20 +624,22 @@ static void set(struct vgic *gic, u32 cpu, u32 intid, bool level)
 {
 	u32 word = intid / 32, bit = vgic_bit(intid);
 	struct vgic_irqs *irqs = vgic_irqs(gic, cpu, word);
-	bool was = irqs->level & bit;
-	bool again = level && has_hw(gic, intid);
+	struct vgic_notes *notes = vgic_notes(gic, cpu, word);
+	/* The physical one fires only when the last has ended: this is the next, in any case. */
+	bool raised = level && has_hw(gic, intid);
 
-	if (level == was && !again)
+	if (level == ((irqs->level & bit) != 0) && !raised)
 		return;
 	if (level)
 		irqs->level |= bit;
 	else
 		irqs->level &= ~bit;
-	if (level && irqs->edge & bit)
+	if (level && irqs->edge & bit) {
 		irqs->latched |= bit;
-	/* The physical one fires only when the last has ended: this is the next. */
-	if (level && (irqs->edge & bit || again))
-		vgic_notes(gic, cpu, word)->pending_written |= bit;
+		notes->pending_written |= bit;
+	}
+	if (raised)
+		notes->raised |= bit;
 	vgic_changed(gic, cpu, word, bit);
 }
 

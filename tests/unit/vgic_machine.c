@@ -37,12 +37,14 @@ void vgic_machine_init(struct vgic_machine *m, enum vgic_version version, u32 cp
 	}
 }
 
-/* IHI 0069, "ICH_MISR_EL2": end of interrupt, underflow, no pending. */
+/* IHI 0069, "ICH_MISR_EL2": entry not present, end of interrupt, underflow, no pending. */
 static bool maintenance(const struct vgic_machine *m, u32 cpu)
 {
 	const struct vgic_hw_cpu *hw = &m->cpus[cpu];
 	u32 valid = 0, pending = 0;
 
+	if (hw->eoi_count)
+		return true;
 	for (u32 i = 0; i < hw->count; i++) {
 		const struct vgic_lr *lr = &hw->lrs[i];
 

@@ -389,8 +389,8 @@ static void set_pending(struct model *m, u32 cpu, u32 intid, bool set)
 	struct irq *it = irq(m, cpu, intid);
 	u32 source = pick(m, m->cpu_count);
 
-	/* A physical one that isn't active would have to be ended in software. */
-	if (is_hw(intid))
+	/* That this one pends again is only seen when its CPU next leaves the guest. */
+	if (is_hw(intid) && it->active)
 		return;
 	if (!has_source(m, intid)) {
 		it->latched = set;

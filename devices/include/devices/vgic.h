@@ -125,7 +125,9 @@ struct vgic_notes {
 	/* Written since: what the list register says of it doesn't count. */
 	u32 pending_written;
 	u32 active_written;
-	u32 told; /* enabled, as its watcher was last told */
+	u32 raised; /* of those with a physical one: the line was set since, once more */
+	u32 told;   /* enabled, as its watcher was last told */
+	u32 pad;
 	struct {
 		void (*fn)(void *ctx);
 		void *ctx;
@@ -249,10 +251,10 @@ void vgic_send_sgi0(struct vgic *gic, u32 cpu, u64 icc_sgi0r);
  * ends.
  *
  * *@more: all @max, which is to be 2 at least, are used and others wait. Ask for a maintenance
- * interrupt: underflow in EOImode 0, no pending in EOImode 1; and when the guest enables a group. If
- * active ones wait, the end of interrupt may find them missing: then the hardware counts in
- * EOIcount, for vgic_end_missing(), and in EOImode 1 a write to ICC_DIR_EL1 or GICC_DIR has to trap,
- * for vgic_deactivate().
+ * interrupt: underflow in EOImode 0, no pending in EOImode 1; and when the guest enables a group.
+ * If active ones wait, the end of interrupt may find them missing: the hardware counts that in
+ * EOIcount, for vgic_end_missing(), and has a maintenance interrupt for it (list register entry not
+ * present); in EOImode 1, a write to ICC_DIR_EL1 or GICC_DIR has to trap, for vgic_deactivate().
  */
 u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more);
 
