@@ -492,17 +492,27 @@ $(KERNELS) $(GUEST)/busybox &:
 $(GUEST)/initrd: $(GUEST)/busybox $(wildcard tests/demo/*)
 	@tests/demo/mkinitramfs $@ $< $(CC)
 
-.PHONY: guests run test bench
+# What the tests' machines need beyond the machine's own packages: see qemu-runner/fetch.
+MACHINES_arm64 := qemu-10 firmware-trixie
+
+# Every architecture, unless one is named.
+TEST_ARCHES := $(if $(filter file,$(origin ARCH)),$(ARCHES),$(ARCH))
+
+.PHONY: guests machines run test bench
 guests: $(KERNELS) $(GUEST)/initrd
+machines:
+	@$(if $(MACHINES_$(ARCH)),qemu-runner/fetch --arch $(ARCH) $(MACHINES_$(ARCH)))
 
 # The packages first: nothing else can be made without them.
 run: deps
 	@$(MAKE) --no-print-directory build guests
-	@qemu-runner/story
+	@qemu-runner/story --arch $(ARCH)
 
 test: deps
-	@$(MAKE) --no-print-directory build guests payloads
-	@tests/all
+	@for arch in $(TEST_ARCHES); do \
+		$(MAKE) --no-print-directory ARCH=$$arch build guests machines payloads; \
+	done
+	@TEST_ARCHES='$(TEST_ARCHES)' tests/all
 
 bench: deps
 	@$(MAKE) --no-print-directory build payloads
@@ -523,6 +533,7 @@ help:
 	@echo "make bench           figures, in executed instructions; BENCH_FLAGS=--save: new baseline"
 	@echo "make deps            install the Debian packages that building and testing needs"
 	@echo "make build           $(IMAGE) (the default)"
+	@echo "                     ARCH=arm64 with these: for arm64 (make test: only that)"
 	@echo "make test-unit       unit tests on this machine; TEST=NAME for one"
 	@echo "make fuzz            every fuzz target, FUZZ_TIME=$(FUZZ_TIME) seconds each"
 	@echo "make check-conf      check CONF=anew.conf as the hypervisor reads it"

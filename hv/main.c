@@ -80,8 +80,9 @@ static void run(void)
 
 	read_config(&config);
 	event_enable(config.events);
-	event("start", "\"build\":%s,\"backend\":%s", event_string(build, anew_build),
-	      event_string(backend, arch_backend_name()));
+	event("start", "\"build\":%s,\"backend\":%s,\"image\":\"0x%llx\"",
+	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
+	      (unsigned long long)host_image_base());
 	start_vms(&config);
 	/* What went wrong so far is read before a guest's output runs over it. */
 	console_flush();

@@ -27,6 +27,9 @@
 /* What the boot manager sets before it starts an image: UEFI 2.10, section 3.1.2. */
 #define WATCHDOG_SECONDS 300
 
+/* The linker's, at address 0: see efi.lds. */
+extern const u8 ImageBase[];
+
 EFI_HANDLE uefi_image;
 EFI_SYSTEM_TABLE *uefi_st;
 EFI_BOOT_SERVICES *uefi_bs;
@@ -115,6 +118,11 @@ const char *host_name(void)
 		 uefi_st->FirmwareRevision >> 16, uefi_st->FirmwareRevision & 0xffff,
 		 uefi_st->Hdr.Revision >> 16, (uefi_st->Hdr.Revision & 0xffff) / 10);
 	return name;
+}
+
+u64 host_image_base(void)
+{
+	return (u64)(uintptr_t)ImageBase;
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)

@@ -69,4 +69,7 @@ const void *host_fdt(void);
 /* What the machine and its firmware are called, for banner and log. */
 const char *host_name(void);
 
+/* Where anew itself was loaded: what is added to the addresses in its ELF file. For debuggers. */
+u64 host_image_base(void);
+
 #endif

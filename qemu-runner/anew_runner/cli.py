@@ -2,6 +2,7 @@
 """The command line of qemu-runner/run."""
 
 import argparse
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -109,13 +110,33 @@ def _read_script(path):
         raise CouldNotRun(f"can't read {path}: {error}") from None
 
 
+def _debugger(parser, options):
+    """
+    What to type to have a debugger stop at anew's entry. Where the firmware will load anew is seen
+    in a run without a debugger: a machine that is started in the same way does the same.
+    """
+    words = ["gdb-multiarch", "-ex", "set confirm off", "-ex",
+             f"target remote localhost:{options.gdb}"]
+    # One that has to refuse says nothing of where it is.
+    if not options.no_start:
+        print("run: a first start, to see where the firmware loads anew", file=sys.stderr)
+        with _machine(parser, argparse.Namespace(**{**vars(options), "gdb": None})) as machine:
+            image = machine.start().get("image")
+            elf = machine.efi.with_name("anew.elf")
+        if not image:
+            raise CouldNotRun(f"{machine.efi} does not say where it was loaded; build it again")
+        words += ["-ex", f"add-symbol-file {elf} -o {image}", "-ex", "break anew_main",
+                  "-ex", "continue"]
+    return shlex.join(words)
+
+
 def _run(parser, options):
     steps = _read_script(options.script) if options.script else None
+    if options.gdb:
+        print(f"run: QEMU waits for a debugger; in another terminal, in {TOP}, type:\n\n"
+              f"    {_debugger(parser, options)}\n", file=sys.stderr)
     with _machine(parser, options) as machine:
         start = machine.power_on if options.no_start else machine.start
-        if options.gdb:
-            print(f"run: QEMU waits for a debugger: target remote localhost:{options.gdb}",
-                  file=sys.stderr)
         if steps:
             start()
             script.execute(machine, steps, options.script, None if options.quiet else print)

@@ -65,7 +65,7 @@ class Machine:
         self.logs = Path(logs) if logs else TOP / "build/logs" / self.machine_name
         self.on_output = None  # called with each piece of Output, from another thread
         self.on_event = None  # the same with the data of each Event
-        self._efi = Path(efi) if efi else default_efi(self.arch)
+        self.efi = Path(efi) if efi else default_efi(self.arch)
         self._files = dict(files or {})
         if conf is None:
             base = TOP / "build/guest" / self.arch
@@ -121,7 +121,7 @@ class Machine:
                 chosen = qemu.MODELS[self.machine_name]
                 self._image = self.logs / "disk.img"
                 files = esp.collect(self._conf, self._folder, self._files)
-                esp.make_image(self._image, self.arch, self._efi, self._conf, files)
+                esp.make_image(self._image, self.arch, self.efi, self._conf, files)
                 self._command = qemu.command(chosen, self.logs, self._image, self._ram,
                                              self._icount, self._gdb)
             (self.logs / "qemu-command").write_text(shlex.join(self._command) + "\n",

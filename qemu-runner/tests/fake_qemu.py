@@ -93,7 +93,7 @@ class Fake:
             sys.stderr.write("qemu: could not load firmware\n")
             sys.exit(1)
         if MODE != "silent":
-            event("start", version="0.1", machine="fake")
+            event("start", build="0.1", backend="fake", image="0x7df6b000")
             event("vm", vm="demo", state="running", cause="")
             self.switch()
             write("[    0.0] Linux version\nanew-demo: ready\ndemo# ")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The machine, the script engine and the story against a program that stands in for QEMU."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -173,6 +175,7 @@ class CommandLineTest(unittest.TestCase):
         done = self.run_cli("--list-machines")
         self.assertEqual(done.returncode, 0)
         self.assertIn("q35-svm ", done.stdout)
+        self.assertRegex(done.stdout, "virt-gicv3 +arm64 ")
 
     def test_wrong_script_is_status_2(self):
         with tempfile.NamedTemporaryFile("w", suffix=".script") as file:
@@ -185,6 +188,26 @@ class CommandLineTest(unittest.TestCase):
     def test_conf_excludes_kernel(self):
         done = self.run_cli("--conf", "x", "--kernel", "y")
         self.assertEqual(done.returncode, 2)
+
+    def test_what_to_type_in_a_debugger(self):
+        with tempfile.TemporaryDirectory() as folder:
+            given = []
+
+            def machine(_parser, options):
+                given.append(options.gdb)
+                return Machine(logs=folder, efi="/x/anew-arm64.efi",
+                               command=[sys.executable, str(FAKE)])
+
+            parser = cli._parser()  # pylint: disable=protected-access
+            with mock.patch.object(cli, "_machine", machine), \
+                    contextlib.redirect_stderr(io.StringIO()):
+                text = cli._debugger(parser, parser.parse_args(["--gdb"]))
+                refused = cli._debugger(parser, parser.parse_args(["--gdb", "5", "--no-start"]))
+        self.assertIn("'target remote localhost:1234'", text)
+        self.assertIn("'add-symbol-file /x/anew.elf -o 0x7df6b000'", text)
+        self.assertEqual(given, [None])
+        self.assertIn("localhost:5", refused)
+        self.assertNotIn("symbol", refused)
 
     def test_status_of_a_script(self):
         with tempfile.TemporaryDirectory() as folder:
