@@ -319,7 +319,8 @@ PAYLOAD_CFLAGS := -std=gnu11 -O2 -g0 $(filter-out -Wconversion -Wmissing-prototy
 	-ffreestanding -fno-pic -mcmodel=small -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-mgeneral-regs-only $(ABI) -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE) \
-	-Itests/guest/lib -Ihv/include -Idevices/include
+	-Itests/guest/lib -Ihv/include -Idevices/include \
+	-DPAYLOAD_ARCH_HEADER='"payload_$(ARCH).h"'
 
 $(OUT)/payload/%.o: tests/guest/%.c Makefile $(NEWLIB_STAMP)
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
  * the same, and the device must have seen the size, offset, value and number of accesses that the
  * processor made of it in memory.
  */
-#include "../lib/payload.h"
+#include "payload.h"
 
 #include <devices/testdev.h>
 

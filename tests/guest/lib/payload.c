@@ -3,21 +3,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-extern char payload_stubs[];
-void payload_run(void);
-void payload_interrupt(uint64_t vector, uint64_t *frame);
-void *sbrk(ptrdiff_t bytes);
+struct _reent;
+void *_sbrk_r(struct _reent *reent, ptrdiff_t bytes);
 
-static struct {
-	uint16_t offset_low, selector;
-	uint8_t ist, type;
-	uint16_t offset_middle;
-	uint32_t offset_high, zero;
-} idt[256] __attribute__((aligned(16)));
-static void (*handlers[256])(uint64_t, uint64_t *);
+static void (*handlers[PAYLOAD_INTERRUPTS])(uint64_t, uint64_t *);
 static enum payload_result worst;
 static void *fault_jump[5];
-static volatile int fault_vector;
+static volatile int fault_number;
 static volatile bool catching;
 
 void print(const char *format, ...)
@@ -29,7 +21,7 @@ void print(const char *format, ...)
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	for (const char *p = line; *p; p++)
-		outb(PORT_PUTC, (uint8_t)*p);
+		payload_putc(*p);
 }
 
 void report(bool ok, const char *format, ...)
@@ -55,66 +47,56 @@ void payload_skip(const char *why)
 void payload_exit(int result)
 {
 	print("payload: result %d\n", result);
-	outb(PORT_EXIT, (uint8_t)result);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	payload_off(result);
 }
 
-void on_interrupt(uint8_t vector, void (*handler)(uint64_t, uint64_t *))
+void on_interrupt(uint32_t number, void (*handler)(uint64_t, uint64_t *))
 {
-	handlers[vector] = handler;
+	handlers[number] = handler;
 }
 
-void payload_interrupt(uint64_t vector, uint64_t *frame)
+bool payload_handle(uint32_t number, uint64_t *frame)
 {
-	if (handlers[vector]) {
-		handlers[vector](vector, frame);
-		return;
-	}
-	if (catching && vector < 32) {
-		fault_vector = (int)vector;
-		catching = false;
-		__builtin_longjmp(fault_jump, 1);
-	}
-	print("ERROR: exception %d at %llx, error code %llx\n", (int)vector,
-	      (unsigned long long)frame[1], (unsigned long long)frame[0]);
-	payload_exit(PAYLOAD_ERROR);
+	if (number >= PAYLOAD_INTERRUPTS || !handlers[number])
+		return false;
+	handlers[number](number, frame);
+	return true;
+}
+
+bool payload_caught(int number)
+{
+	if (!catching)
+		return false;
+	fault_number = number;
+	catching = false;
+	return true;
+}
+
+void payload_jump(void)
+{
+	__builtin_longjmp(fault_jump, 1);
 }
 
 __attribute__((noinline)) int catch_fault(void (*body)(void *), void *ctx)
 {
-	fault_vector = -1;
+	fault_number = -1;
 	catching = true;
 	if (!__builtin_setjmp(fault_jump))
 		body(ctx);
 	catching = false;
-	return fault_vector;
+	return fault_number;
 }
 
 /* newlib's printf wants a heap for what these formats never use; it gets none. */
-void *sbrk(ptrdiff_t bytes)
+void *_sbrk_r(struct _reent *reent, ptrdiff_t bytes)
 {
+	(void)reent;
 	(void)bytes;
 	return (void *)-1;
 }
 
 void payload_run(void)
 {
-	struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) pointer = {sizeof(idt) - 1, (uint64_t)idt};
-
-	for (int i = 0; i < 256; i++) {
-		uint64_t stub = (uint64_t)payload_stubs + 16 * (uint64_t)i;
-
-		idt[i].offset_low = (uint16_t)stub;
-		idt[i].selector = 8;
-		idt[i].type = 0x8e;
-		idt[i].offset_middle = (uint16_t)(stub >> 16);
-		idt[i].offset_high = (uint32_t)(stub >> 32);
-	}
-	__asm__ volatile("lidt %0" : : "m"(pointer));
 	payload_main();
 	payload_exit(worst);
 }

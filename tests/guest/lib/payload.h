@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runtime of payload kernels: small kernels of our own that check one thing each under anew. They
- * write to the debug port and end by the exit port, and report success, skip, error or failure; the
- * worst of them is the result.
+ * write to the test device and end by it, and report success, skip, error or failure; the worst of
+ * them is the result. A payload's main.c is for every architecture, its main_ARCH.c for one.
+ *
+ * This file is the same for all. What an architecture adds for its payloads is in payload_ARCH.h,
+ * the rest of it in payload_ARCH.c, the entry in start_ARCH.S and the layout in payload_ARCH.ld.
  */
 #ifndef PAYLOAD_H
 #define PAYLOAD_H
@@ -18,9 +21,6 @@ enum payload_result {
 	PAYLOAD_FAILURE = 5, /* what was tested is wrong */
 };
 
-#define PORT_PUTC 0xe9
-#define PORT_EXIT 0xf4
-
 /* The test. Returning ends it with the worst result so far. */
 void payload_main(void);
 
@@ -30,67 +30,35 @@ __attribute__((format(printf, 2, 3))) void report(bool ok, const char *format, .
 __attribute__((noreturn)) void payload_exit(int result);
 void payload_skip(const char *why);
 
-/* Interrupts and exceptions of @vector go to @handler; frame[0] is the error code, [1] the RIP. */
-void on_interrupt(uint8_t vector, void (*handler)(uint64_t vector, uint64_t *frame));
-/* Runs @body; the vector of the exception it raised, or -1. It must be a short leaf function. */
+/*
+ * Interrupt @number (a vector, an INTID) goes to @handler; on x86_64 exceptions do as well. What
+ * was interrupted is in @frame, see payload_ARCH.h.
+ */
+void on_interrupt(uint32_t number, void (*handler)(uint64_t number, uint64_t *frame));
+/*
+ * Runs @body, which must be a short leaf function; returns which exception it raised (a vector, a
+ * class of exceptions), or -1.
+ */
 int catch_fault(void (*body)(void *ctx), void *ctx);
 
-static inline void outb(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
+static inline void mmio_write(uint64_t address, uint32_t value);
+static inline uint32_t mmio_read(uint64_t address);
+/* For loops that only wait. */
+static inline void cpu_relax(void);
 
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t value;
+/* ---- between the two parts of this runtime ---- */
 
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
+/* By start_ARCH.S: sets the machine up and calls payload_run(). */
+void payload_run(void);
+void payload_putc(char c);
+/* Ends the machine, or waits for ever. */
+__attribute__((noreturn)) void payload_off(int result);
+/* False: nobody handles interrupt @number. */
+bool payload_handle(uint32_t number, uint64_t *frame);
+/* False: nobody expects exception @number. Otherwise payload_jump() is to be run instead. */
+bool payload_caught(int number);
+__attribute__((noreturn)) void payload_jump(void);
 
-static inline uint32_t inl(uint16_t port)
-{
-	uint32_t value;
-
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline uint64_t rdtsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return low | (uint64_t)high << 32;
-}
-
-static inline uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return low | (uint64_t)high << 32;
-}
-
-static inline void wrmsr(uint32_t msr, uint64_t value)
-{
-	__asm__ volatile("wrmsr"
-			 :
-			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
-}
-
-static inline void mmio_write(uint64_t address, uint32_t value)
-{
-	__asm__ volatile("movl %1, %0" : "=m"(*(volatile uint32_t *)address) : "r"(value));
-}
-
-static inline uint32_t mmio_read(uint64_t address)
-{
-	uint32_t value;
-
-	__asm__ volatile("movl %1, %0" : "=r"(value) : "m"(*(volatile uint32_t *)address));
-	return value;
-}
+#include PAYLOAD_ARCH_HEADER
 
 #endif

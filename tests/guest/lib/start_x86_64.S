@@ -61,7 +61,7 @@ payload_start:
 	movl %eax, %ds
 	movl %eax, %es
 	movl %eax, %ss
-	call payload_run
+	call payload_setup
 3:	hlt
 	jmp 3b
 

@@ -6,5 +6,5 @@ void payload_main(void)
 {
 	print("payload: busy\n");
 	for (;;)
-		__asm__ volatile("pause");
+		cpu_relax();
 }

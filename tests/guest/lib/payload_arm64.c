@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "gic_arm64.h"
+#include "payload.h"
+
+#include <devices/testdev.h>
+
+void payload_setup(const void *dtb);
+void payload_vector(uint64_t vector, uint64_t *frame);
+
+bool payload_testdev;
+const void *payload_dtb;
+uint64_t fault_esr, fault_far;
+uint64_t mmu_table[MMU_ENTRIES] __attribute__((aligned(MMU_ENTRIES * 8)));
+const bool payload_mmu_off __attribute__((weak)) = false;
+
+extern char payload_header[], payload_end[];
+
+#define UART_FR      (UART_BASE + 0x18)
+#define UART_FR_TXFF 0x20u
+
+void payload_putc(char c)
+{
+	if (payload_testdev) {
+		mmio_write(TESTDEV_BASE + TESTDEV_PUTC, (uint8_t)c);
+		return;
+	}
+	while (mmio_read(UART_FR) & UART_FR_TXFF)
+		cpu_relax();
+	mmio_write(UART_BASE, (uint8_t)c);
+}
+
+void payload_off(int result)
+{
+	if (payload_testdev)
+		mmio_write(TESTDEV_BASE + TESTDEV_EXIT, (uint32_t)result);
+	(void)hvc(PSCI_SYSTEM_OFF);
+	irq_off();
+	for (;;)
+		__asm__ volatile("wfi");
+}
+
+/* ---- exceptions ---- */
+
+static void interrupted(uint64_t *frame)
+{
+	uint32_t id = gic_ack();
+
+	if (id >= GIC_SPURIOUS)
+		return;
+	if (!payload_handle(id, frame)) {
+		print("ERROR: interrupt %u\n", (unsigned int)id);
+		payload_exit(PAYLOAD_ERROR);
+	}
+	gic_eoi(id);
+}
+
+void payload_vector(uint64_t vector, uint64_t *frame)
+{
+	uint64_t esr = sysreg_read("esr_el1");
+	uint64_t far = sysreg_read("far_el1");
+	bool serror = (vector & 3) == 3;
+
+	/* From the level itself, with its own stack: the others are not used. */
+	if (vector == 5) {
+		interrupted(frame);
+		return;
+	}
+	if ((vector == 4 || vector == 7) &&
+	    payload_caught(serror ? EC_SERROR : (int)(esr >> 26 & 0x3f))) {
+		fault_esr = esr;
+		fault_far = far;
+		frame[FRAME_PC] = (uint64_t)payload_jump;
+		return;
+	}
+	print("ERROR: exception %d at %llx, ESR %llx, FAR %llx\n", (int)vector,
+	      (unsigned long long)frame[FRAME_PC], (unsigned long long)esr,
+	      (unsigned long long)far);
+	payload_exit(PAYLOAD_ERROR);
+}
+
+/* ---- memory ---- */
+
+/* MAIR: 0 Device-nGnRE, 1 write-back. TCR: TTBR0 alone, 36 bits, 4 KiB, write-back, shareable. */
+#define MAIR     0xff04ull
+#define TCR_36   28ull
+#define TCR_WALK (1ull << 8 | 1ull << 10 | 3ull << 12)
+#define TCR_EPD1 (1ull << 23)
+#define TCR_IPS  (1ull << 32)
+/* SCTLR_EL1: what is RES1 without later extensions; MMU and caches. Arm ARM D19.2.123. */
+#define SCTLR_RES1   0x30d00800ull
+#define SCTLR_CACHES 0x1004ull
+#define SCTLR_MMU    1ull
+
+void mmu_set(unsigned int index, uint64_t entry)
+{
+	mmu_table[index] = 0;
+	__asm__ volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" : : : "memory");
+	mmu_table[index] = entry;
+	__asm__ volatile("dsb ishst\n isb" : : : "memory");
+}
+
+void mmu_on(void)
+{
+	uint64_t line = 4ull << (sysreg_read("ctr_el0") >> 16 & 0xf);
+
+	mmu_table[0] = MMU_DEVICE;
+	mmu_table[RAM_BASE >> 30] = RAM_BASE | MMU_NORMAL;
+	/* What was written past the caches must not be hidden by what they have of it. */
+	__asm__ volatile("dsb sy" : : : "memory");
+	for (uint64_t at = (uint64_t)payload_header; at < (uint64_t)payload_end; at += line)
+		__asm__ volatile("dc ivac, %0" : : "r"(at) : "memory");
+	sysreg_write("mair_el1", MAIR);
+	sysreg_write("tcr_el1", TCR_36 | TCR_WALK | TCR_EPD1 | TCR_IPS);
+	sysreg_write("ttbr0_el1", (uint64_t)mmu_table);
+	__asm__ volatile("tlbi vmalle1\n ic iallu\n dsb sy\n isb" : : : "memory");
+	sysreg_write("sctlr_el1", SCTLR_RES1 | SCTLR_CACHES | SCTLR_MMU);
+}
+
+static void find_testdev(void *found)
+{
+	*(bool *)found = mmio_read(TESTDEV_BASE + TESTDEV_MAGIC) == (uint32_t)TESTDEV_MAGIC_VALUE;
+}
+
+void payload_setup(const void *dtb)
+{
+	bool found = false;
+
+	payload_dtb = dtb;
+	sysreg_write("sctlr_el1", SCTLR_RES1);
+	if (!payload_mmu_off)
+		mmu_on();
+	(void)catch_fault(find_testdev, &found);
+	payload_testdev = found;
+	payload_run();
+}
