@@ -320,7 +320,9 @@ PAYLOAD_CFLAGS := -std=gnu11 -O2 -g0 $(filter-out -Wconversion -Wmissing-prototy
 	-mgeneral-regs-only $(ABI) -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE) \
 	-Itests/guest/lib -Ihv/include -Idevices/include \
-	-DPAYLOAD_ARCH_HEADER='"payload_$(ARCH).h"'
+	-DPAYLOAD_ARCH_HEADER='"payload_$(ARCH).h"' $(FDT_FLAGS)
+# Other people's code for payloads, by the names of its files.
+PAYLOAD_DEPS_arm64 := fdt fdt_ro
 
 $(OUT)/payload/%.o: tests/guest/%.c Makefile $(NEWLIB_STAMP)
 	@mkdir -p $(@D)
@@ -333,9 +335,10 @@ $(OUT)/payload/%.o: tests/guest/%.S Makefile
 payload_objects = $(patsubst tests/guest/%.c,$(OUT)/payload/%.o,$(wildcard \
 	tests/guest/$(1)/main.c tests/guest/$(1)/main_$(ARCH).c))
 .SECONDEXPANSION:
-$(OUT)/payload/%.elf: $$(call payload_objects,%) $(PAYLOAD_LIB_OBJECTS) $(PAYLOAD_LDS)
+$(OUT)/payload/%.elf: $$(call payload_objects,%) $(PAYLOAD_LIB_OBJECTS) $(PAYLOAD_LDS) \
+		$(PAYLOAD_DEPS_$(ARCH):%=$(OUT)/deps/%.o)
 	@echo "  PAYLOAD   $@"
-	@$(LD) -nostdlib -static --no-warn-rwx-segments -z noexecstack -T $(PAYLOAD_LDS) \
+	@$(LD) -nostdlib -static --gc-sections --no-warn-rwx-segments -z noexecstack -T $(PAYLOAD_LDS) \
 		$(filter %.o,$^) $(NEWLIB_LIB) $(shell $(CC) -print-libgcc-file-name) -o $@
 
 $(OUT)/payload/%.img: $(OUT)/payload/%.elf

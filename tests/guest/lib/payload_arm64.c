@@ -11,7 +11,7 @@ bool payload_testdev;
 const void *payload_dtb;
 uint64_t fault_esr, fault_far;
 uint64_t mmu_table[MMU_ENTRIES] __attribute__((aligned(MMU_ENTRIES * 8)));
-const bool payload_mmu_off __attribute__((weak)) = false;
+bool payload_mmu_off __attribute__((weak));
 
 extern char payload_header[], payload_end[];
 

@@ -49,7 +49,7 @@ extern const void *payload_dtb;
 extern uint64_t fault_esr, fault_far;
 
 /* A payload that defines it as true starts with the MMU off. */
-extern const bool payload_mmu_off;
+extern bool payload_mmu_off;
 void mmu_on(void);
 /* The table of level 1: one entry of 8 bytes for each GiB of virtual addresses. */
 #define MMU_ENTRIES 64

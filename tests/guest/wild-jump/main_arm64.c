@@ -5,7 +5,7 @@
  */
 #include "payload.h"
 
-const bool payload_mmu_off = true;
+bool payload_mmu_off = true;
 
 void payload_main(void)
 {
