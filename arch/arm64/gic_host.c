@@ -382,6 +382,8 @@ static u32 ap_narrow(const u32 words[4])
 	u32 shift = host.preemption_bits - 5;
 	u32 value = 0;
 
+	if (!shift)
+		return words[0];
 	for (u32 n = 0; n < 32; n++)
 		value |= (words[(n << shift) / 32] >> (n << shift) % 32 & 1) << n;
 	return value;
@@ -391,8 +393,9 @@ static void ap_widen(u32 words[4], u32 value)
 {
 	u32 shift = host.preemption_bits - 5;
 
-	words[0] = words[1] = words[2] = words[3] = 0;
-	for (u32 n = 0; n < 32; n++)
+	words[0] = shift ? 0 : value;
+	words[1] = words[2] = words[3] = 0;
+	for (u32 n = 0; shift && n < 32; n++)
 		words[(n << shift) / 32] |= (value >> n & 1) << (n << shift) % 32;
 }
 

@@ -88,47 +88,56 @@ static u64 features(u32 function)
 	}
 }
 
-enum hv_verdict psci_call(struct vcpu *vcpu)
+/* Function identifiers, DEN0028 section 2.5: bits 29-24 say whose the function is. */
+#define OWNER(function)  ((function) >> 24 & 0x3f)
+#define OWNER_ARM        0
+#define OWNER_STANDARD   4
+#define NUMBER(function) ((function) & ~CALL_64)
+
+static u64 arm_call(u32 function, u64 a1)
+{
+	if (function == SMCCC_VERSION)
+		return SMCCC_1_1;
+	if (function == SMCCC_ARCH_FEATURES && (a1 == SMCCC_VERSION || a1 == SMCCC_ARCH_FEATURES))
+		return SUCCESS;
+	return NOT_SUPPORTED;
+}
+
+static enum hv_verdict standard_call(struct vcpu *vcpu, u32 function)
 {
 	struct vm *vm = vcpu->vm;
 	u64 *x = vcpu->arch.state.x;
-	u32 function = (u32)x[0];
 	/* Arguments of the 32-bit forms have 32 bits. */
 	u64 a1 = function & CALL_64 ? x[1] : (u32)x[1];
 	u64 a2 = function & CALL_64 ? x[2] : (u32)x[2];
 
-	switch (function) {
-	case SMCCC_VERSION:
-		x[0] = SMCCC_1_1;
+	if (features(function)) {
+		x[0] = NOT_SUPPORTED;
 		return VERDICT_RESUME;
-	case SMCCC_ARCH_FEATURES:
-		x[0] = a1 == SMCCC_VERSION || a1 == SMCCC_ARCH_FEATURES ? SUCCESS : NOT_SUPPORTED;
-		return VERDICT_RESUME;
+	}
+	switch (NUMBER(function)) {
 	case PSCI_VERSION:
 		x[0] = PSCI_1_1;
-		return VERDICT_RESUME;
+		break;
 	case PSCI_CPU_SUSPEND:
-	case PSCI_CPU_SUSPEND | CALL_64:
 		/* Standby is all there is: it may be like WFI whatever was asked for (5.4.5). */
 		x[0] = SUCCESS;
 		vcpu->state = VCPU_HALTED;
 		vcpu->pending |= PENDING_LEAVE;
-		return VERDICT_RESUME;
+		break;
 	case PSCI_CPU_OFF:
 		/* The last one that is on may not go: that would be SYSTEM_OFF. */
 		x[0] = DENIED;
-		return VERDICT_RESUME;
+		break;
 	case PSCI_CPU_ON:
-	case PSCI_CPU_ON | CALL_64:
 		x[0] = cpu_on(vm, a1);
-		return VERDICT_RESUME;
+		break;
 	case PSCI_AFFINITY_INFO:
-	case PSCI_AFFINITY_INFO | CALL_64:
 		x[0] = affinity_info(vm, a1, a2);
-		return VERDICT_RESUME;
+		break;
 	case PSCI_MIGRATE_INFO_TYPE:
 		x[0] = NO_TRUSTED_OS;
-		return VERDICT_RESUME;
+		break;
 	case PSCI_SYSTEM_OFF:
 		vm_power_off(vm);
 		return VERDICT_STOP;
@@ -137,9 +146,21 @@ enum hv_verdict psci_call(struct vcpu *vcpu)
 		return VERDICT_STOP;
 	case PSCI_FEATURES:
 		x[0] = features((u32)a1);
-		return VERDICT_RESUME;
+		break;
 	default:
 		x[0] = NOT_SUPPORTED;
-		return VERDICT_RESUME;
+		break;
 	}
+	return VERDICT_RESUME;
+}
+
+enum hv_verdict psci_call(struct vcpu *vcpu)
+{
+	u64 *x = vcpu->arch.state.x;
+	u32 function = (u32)x[0];
+
+	if (OWNER(function) == OWNER_STANDARD)
+		return standard_call(vcpu, function);
+	x[0] = OWNER(function) == OWNER_ARM ? arm_call(function, (u32)x[1]) : NOT_SUPPORTED;
+	return VERDICT_RESUME;
 }

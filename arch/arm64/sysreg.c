@@ -247,71 +247,48 @@ static enum io_result emulate(struct vcpu *vcpu, const struct row *row, struct i
 	return IO_FAULT;
 }
 
-/* What a guest reads: MVFR0 to 2 and the AArch32 registers too, which read as zero. */
-static enum io_result id_read(void *ctx, struct io_access *access)
+/* Op0 3, Op1 0, CRn 0, CRm 1 to 7: the AArch32 ones and those without a name read as zero. */
+static enum io_result id_register(u32 reg, struct io_access *access)
 {
-	(void)ctx;
+	u32 at = ID(SYSREG_CRM(reg), SYSREG_OP2(reg));
+
 	if (access->is_write)
 		return IO_FAULT;
-	access->value = id_registers[access->offset];
-	if (access->offset == ID(4, 0) && gic_host_version() == VGIC_V3)
+	access->value = id_registers[at];
+	if (at == ID(4, 0) && gic_host_version() == VGIC_V3)
 		access->value |= PFR0_GIC;
 	return IO_DONE;
 }
 
-static enum io_result other(struct vm *vm, u32 reg, struct io_access *access)
+static enum io_result sysreg_io(void *ctx, struct io_access *access)
 {
+	struct vm *vm = ctx;
 	struct vcpu *vcpu = &vm->vcpus[access->vcpu];
+	u32 reg = (u32)access->offset;
+	u32 group = reg & ~(SYSREG(0, 0, 0, 15, 7));
 
+	if (group == SYSREG(3, 0, 0, 0, 0) && SYSREG_CRM(reg) - 1 < 7)
+		return id_register(reg, access);
 	for (u32 i = 0; i < ARRAY_COUNT(rows); i++)
 		if (rows[i].reg == reg)
 			return emulate(vcpu, &rows[i], access);
-	if ((reg & ~(u32)0x7f) == SYSREG(2, 0, 0, 0, 0) && (reg & 7) >= 4 &&
-	    (reg >> 3 & 0xf) < DEBUG_PAIRS)
-		return debug_pair(&vcpu->arch.state, reg >> 3 & 0xf, reg & 7, access);
+	if (group == SYSREG(2, 0, 0, 0, 0) && SYSREG_OP2(reg) >= 4 && SYSREG_CRM(reg) < DEBUG_PAIRS)
+		return debug_pair(&vcpu->arch.state, SYSREG_CRM(reg), SYSREG_OP2(reg), access);
 	log_limited(&vm->log_limit, LOG_DEBUG,
 		    "%s: %s of unknown system register S%u_%u_C%u_C%u_%u refused", vm->config.name,
-		    access->is_write ? "write" : "read", reg >> 14, reg >> 11 & 7, reg >> 7 & 15,
-		    reg >> 3 & 15, reg & 7);
+		    access->is_write ? "write" : "read", SYSREG_OP0(reg), SYSREG_OP1(reg),
+		    SYSREG_CRN(reg), SYSREG_CRM(reg), SYSREG_OP2(reg));
 	return IO_FAULT;
-}
-
-#define ID_FIRST SYSREG(3, 0, 0, 1, 0)
-#define ID_END   SYSREG(3, 0, 0, 8, 0)
-static_assert(ID_END - ID_FIRST == ARRAY_COUNT(id_registers), "CRm 1 to 7");
-
-static enum io_result below_id(void *ctx, struct io_access *access)
-{
-	return other(ctx, (u32)access->offset, access);
-}
-
-static enum io_result above_id(void *ctx, struct io_access *access)
-{
-	return other(ctx, ID_END + (u32)access->offset, access);
 }
 
 enum hv_error sysreg_register(struct vm *vm)
 {
-	const struct io_region regions[] = {
-		{.name = "system registers",
-		 .space = IO_REG,
-		 .base = 0,
-		 .length = ID_FIRST,
-		 .handler = below_id,
-		 .ctx = vm},
-		{.name = "ID registers",
-		 .space = IO_REG,
-		 .base = ID_FIRST,
-		 .length = ID_END - ID_FIRST,
-		 .handler = id_read,
-		 .ctx = vm},
-		{.name = "system registers",
-		 .space = IO_REG,
-		 .base = ID_END,
-		 .length = BIT(16) - ID_END,
-		 .handler = above_id,
-		 .ctx = vm},
-	};
+	const struct io_region region = {.name = "system registers",
+					 .space = IO_REG,
+					 .base = 0,
+					 .length = SYSREG_END,
+					 .handler = sysreg_io,
+					 .ctx = vm};
 
-	return io_register_all(&vm->io, regions, ARRAY_COUNT(regions));
+	return io_register(&vm->io, &region);
 }

@@ -318,7 +318,8 @@ void vcpu_reset_state(struct vcpu *vcpu, u64 pc, u64 x0)
 
 /* ---- running ---- */
 
-static void vttbr_write(struct vcpu *vcpu)
+/* Seldom needed: kept out of the way of each entry. */
+__attribute__((noinline)) static void vttbr_write(struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
 
@@ -417,32 +418,29 @@ static bool translate(u64 far, u64 *ipa)
 static void exit_abort(u64 esr, struct hv_exit *exit)
 {
 	u64 far = sysreg_read("far_el2");
-	u32 type = FSC_TYPE(ESR_FSC(esr));
-	bool fetch = ESR_EC(esr) == EC_IABT_LOW;
+	bool permission = FSC_TYPE(ESR_FSC(esr)) == FSC_PERMISSION;
 	u64 ipa = (sysreg_read("hpfar_el2") & 0x0000fffffffffff0u) << 8 | (far & 0xfff);
 
-	exit->reason = EXIT_MEMORY;
-	exit->cause = NULL;
-	if (type != FSC_TRANSLATION && type != FSC_ACCESS && type != FSC_PERMISSION &&
-	    type != FSC_ADDRESS) {
+	/* Translation, address size, access flag, permission; all others are no matter of memory.
+	 */
+	if (ESR_FSC(esr) >= FSC_EXTERNAL) {
 		exit->reason = EXIT_ARCH;
 		return;
 	}
+	exit->reason = EXIT_MEMORY;
 	/* HPFAR isn't valid for permission faults of the access itself. */
-	if (type == FSC_PERMISSION && !(esr & ESR_S1PTW) && !translate(far, &ipa)) {
+	if (permission && !(esr & ESR_S1PTW) && !translate(far, &ipa)) {
 		/* The guest has changed its mind, or its tables: it will see. */
 		exit->reason = EXIT_WINDOW;
 		return;
 	}
 	exit->gpa = GPA(ipa);
-	if (esr & ESR_S1PTW)
-		/* A walk writes only what it may not: access flags. */
-		exit->is_write = type == FSC_PERMISSION;
-	else if (esr & ESR_CM)
-		/* Cleaning reads; invalidating asks for write permission. */
-		exit->is_write = type == FSC_PERMISSION;
+	/* A walk writes access flags, which it may not; a clean reads, an invalidation is a write.
+	 */
+	if (esr & (ESR_S1PTW | ESR_CM))
+		exit->is_write = permission;
 	else
-		exit->is_write = !fetch && (esr & ESR_WNR);
+		exit->is_write = ESR_EC(esr) == EC_DABT_LOW && (esr & ESR_WNR);
 }
 
 static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
@@ -454,24 +452,23 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 	vcpu->arch.esr = esr;
 	vcpu->arch.insn_length = 4;
 	switch (ESR_EC(esr)) {
-	case EC_HVC64:
 	case EC_SMC64:
+		/* A trapped SMC hasn't been executed, an HVC has. Arm ARM D1.3.5.1 */
+		s->pc += 4;
+		exit->reason = EXIT_HYPERCALL;
+		return;
+	case EC_HVC64:
 		exit->reason = EXIT_HYPERCALL;
 		return;
 	case EC_SYSREG:
 		rt = (u32)(esr >> 5) & 31;
 		exit->reason = EXIT_REG;
-		/* Op0 21:20, Op2 19:17, Op1 16:14, CRn 13:10, CRm 4:1 to the form of SYSREG(). */
-		exit->address = SYSREG((esr >> 20) & 3, (esr >> 14) & 7, (esr >> 10) & 15,
-				       (esr >> 1) & 15, (esr >> 17) & 7);
+		exit->address = esr & SYSREG_MASK;
 		exit->access.size = 8;
 		exit->access.is_write = !(esr & 1);
 		exit->access.value = rt == 31 ? 0 : s->x[rt];
 		return;
 	case EC_DABT_LOW:
-		vcpu->arch.check_root = true;
-		exit_abort(esr, exit);
-		return;
 	case EC_IABT_LOW:
 		vcpu->arch.check_root = true;
 		exit_abort(esr, exit);
@@ -597,17 +594,9 @@ void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
 
 enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	u64 esr = vcpu->arch.esr;
-
-	if (exit->reason == EXIT_HYPERCALL) {
-		enum hv_verdict verdict = psci_call(vcpu);
-
-		/* A trapped SMC hasn't been executed, an HVC has. Arm ARM D1.3.5.1 */
-		if (verdict == VERDICT_RESUME && ESR_EC(esr) == EC_SMC64)
-			verdict = VERDICT_SKIP;
-		return verdict;
-	}
-	switch (ESR_EC(esr)) {
+	if (exit->reason == EXIT_HYPERCALL)
+		return psci_call(vcpu);
+	switch (ESR_EC(vcpu->arch.esr)) {
 	case EC_DABT_LOW:
 	case EC_IABT_LOW:
 		/* External aborts, parity: the guest learns of it as of any bus error. */
@@ -656,71 +645,65 @@ static void stack_add(const struct vcpu *vcpu, s64 offset)
 		sysreg_write("sp_el0", sysreg_read("sp_el0") + (u64)offset);
 }
 
-/* Fills vcpu->arch.insn from the syndrome, or from the instruction where that says nothing. */
-static enum hv_verdict understand(struct vcpu *vcpu, const struct hv_exit *exit)
+/* An access that the syndrome doesn't describe: by its instruction. Fills vcpu->arch.insn. */
+static enum hv_verdict decode_instruction(struct vcpu *vcpu, struct hv_exit *exit)
 {
+	struct arm64_state *s = &vcpu->arch.state;
 	struct a64_insn *insn = &vcpu->arch.insn;
-	u64 esr = vcpu->arch.esr;
 	u32 word;
 
-	if (esr & ESR_ISV) {
-		*insn = (struct a64_insn){.size = (u8)(1u << ESR_SAS(esr)),
-					  .is_write = esr & ESR_WNR,
-					  .sign_extend = esr & ESR_SSE,
-					  .to_64 = esr & ESR_SF,
-					  .rt = (u8)ESR_SRT(esr)};
-		return VERDICT_RESUME;
-	}
 	if (!fetch(vcpu, &word)) {
 		vcpu->arch.insn_length = 0; /* again */
 		return VERDICT_SKIP;
 	}
-	if (a64_decode(word, insn)) {
+	/* Another processor may have changed it since: then it isn't what faulted. */
+	if (a64_decode(word, insn) || insn->is_write != !!(vcpu->arch.esr & ESR_WNR)) {
 		vm_fail(vcpu->vm,
 			"an access that anew can't decode at %llxh, for a device at %llxh: "
 			"instruction %08x",
-			(unsigned long long)vcpu->arch.state.pc, (unsigned long long)exit->gpa.v,
-			word);
+			(unsigned long long)s->pc, (unsigned long long)exit->gpa.v, word);
 		return VERDICT_STOP;
 	}
-	return VERDICT_RESUME;
-}
-
-enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
-{
-	struct arm64_state *s = &vcpu->arch.state;
-	struct a64_insn *insn = &vcpu->arch.insn;
-	struct io_bus *bus = &vcpu->vm->io;
-	u64 esr = vcpu->arch.esr;
-	enum hv_verdict verdict;
-
-	/* No cache holds anything of a device. */
-	if ((esr & ESR_CM) && !(esr & ESR_S1PTW))
-		return VERDICT_SKIP;
-	if (ESR_EC(esr) == EC_IABT_LOW || (esr & ESR_S1PTW) ||
-	    !io_covers(bus, IO_MMIO, exit->gpa.v))
-		return VERDICT_FAULT;
-	verdict = understand(vcpu, exit);
-	if (verdict != VERDICT_RESUME)
-		return verdict;
-	exit->address = exit->gpa.v;
 	exit->access.size = insn->size;
 	exit->access.is_write = insn->is_write;
 	exit->access.value = gpr_read(s, insn->rt);
 	if (insn->pair) {
 		/* The first of the two here, the second as any other. */
 		exit->access.vcpu = vcpu->index;
-		if (io_dispatch(bus, IO_MMIO, exit->address, &exit->access) == IO_FAULT)
+		if (io_dispatch(&vcpu->vm->io, IO_MMIO, exit->address, &exit->access) == IO_FAULT)
 			return VERDICT_FAULT;
 		if (!insn->is_write)
 			gpr_write(s, insn->rt, a64_read_result(insn, exit->access.value));
 		exit->address += insn->size;
 		exit->access.value = gpr_read(s, insn->rt2);
 	}
-	if (insn->writeback && insn->rn == 31)
+	if (insn->writeback && insn->rn == A64_SP)
 		stack_add(vcpu, insn->offset);
 	else if (insn->writeback)
 		s->x[insn->rn] += (u64)insn->offset;
+	return VERDICT_RESUME;
+}
+
+enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	u64 esr = vcpu->arch.esr;
+
+	/* It was no memory that was missing. */
+	vcpu->arch.check_root = false;
+	if (ESR_EC(esr) == EC_IABT_LOW || (esr & ESR_S1PTW))
+		return VERDICT_FAULT;
+	/* No cache holds anything of a device. */
+	if (esr & ESR_CM)
+		return VERDICT_SKIP;
+	if (!io_covers(&vcpu->vm->io, IO_MMIO, exit->gpa.v))
+		return VERDICT_FAULT;
+	exit->address = exit->gpa.v;
+	if (!(esr & ESR_ISV))
+		return decode_instruction(vcpu, exit);
+	exit->access.size = (u8)(1u << ESR_SAS(esr));
+	exit->access.is_write = esr & ESR_WNR;
+	if (esr & ESR_WNR)
+		exit->access.value = gpr_read(&vcpu->arch.state, ESR_SRT(esr));
 	return VERDICT_RESUME;
 }
 
@@ -728,12 +711,21 @@ void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	const struct a64_insn *insn = &vcpu->arch.insn;
+	u64 esr = vcpu->arch.esr;
 
-	if (exit->reason == EXIT_REG)
-		gpr_write(s, (u32)(vcpu->arch.esr >> 5) & 31, exit->access.value);
-	else
+	if (exit->reason == EXIT_REG) {
+		gpr_write(s, (u32)(esr >> 5) & 31, exit->access.value);
+	} else if (!(esr & ESR_ISV)) {
 		gpr_write(s, insn->pair ? insn->rt2 : insn->rt,
 			  a64_read_result(insn, exit->access.value));
+	} else if (esr & ESR_SSE) {
+		const struct a64_insn load = {
+			.size = exit->access.size, .sign_extend = true, .to_64 = esr & ESR_SF};
+
+		gpr_write(s, ESR_SRT(esr), a64_read_result(&load, exit->access.value));
+	} else {
+		gpr_write(s, ESR_SRT(esr), exit->access.value);
+	}
 }
 
 size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)

@@ -29,9 +29,20 @@ static inline void dsb_ish(void)
 	__asm__ volatile("dsb ish" : : : "memory");
 }
 
-/* The number of a system register on the bus of registers: its encoding. */
+/*
+ * The number of a system register on the bus of registers: as the syndrome of a trapped access has
+ * it, without direction and general register. Arm ARM D19.2.37, "exception from MSR, MRS".
+ */
 #define SYSREG(op0, op1, crn, crm, op2)                                                            \
-	((u32)(op0) << 14 | (u32)(op1) << 11 | (u32)(crn) << 7 | (u32)(crm) << 3 | (u32)(op2))
+	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 |               \
+	 (u32)(crm) << 1)
+#define SYSREG_MASK     0x3ffc1eu
+#define SYSREG_END      BIT(22)
+#define SYSREG_OP0(reg) ((reg) >> 20 & 3)
+#define SYSREG_OP1(reg) ((reg) >> 14 & 7)
+#define SYSREG_CRN(reg) ((reg) >> 10 & 15)
+#define SYSREG_CRM(reg) ((reg) >> 1 & 15)
+#define SYSREG_OP2(reg) ((reg) >> 17 & 7)
 
 /* HCR_EL2 */
 #define HCR_VM    BIT(0)
