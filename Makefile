@@ -519,7 +519,7 @@ test: deps
 	@TEST_ARCHES='$(TEST_ARCHES)' tests/all
 
 bench: deps
-	@$(MAKE) --no-print-directory build payloads
+	@$(MAKE) --no-print-directory build guests payloads
 	@tests/bench/run.py $(BENCH_FLAGS)
 
 # ---- housekeeping ----
