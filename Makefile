@@ -96,7 +96,7 @@ $(INIH_DIR)/ini.c: $(APT_ROOT)/stamp
 # which the machine may have another version.
 FDT_DIR := $(DEPS_DIR)/libfdt
 FDT_FLAGS := -isystem $(FDT_DIR)
-FDT_NAMES := fdt fdt_addresses fdt_check fdt_ro fdt_strerror fdt_sw
+FDT_NAMES := fdt fdt_addresses fdt_check fdt_ro fdt_rw fdt_strerror fdt_sw fdt_wip
 
 $(FDT_DIR)/libfdt.h: $(APT_ROOT)/stamp
 	@rm -rf $(FDT_DIR) $(DEPS_DIR)/dtc.tmp; mkdir -p $(FDT_DIR) $(DEPS_DIR)/dtc.tmp
