@@ -38,6 +38,7 @@
 #define HCR_EN       BIT(0)
 #define HCR_UIE      BIT(1)  /* a maintenance interrupt when one list register or none is in use */
 #define HCR_LRENPIE  BIT(2)  /* the same when EOIcount is not 0 */
+#define HCR_NPIE     BIT(3)  /* the same when none of them is pending */
 #define HCR_TDIR     BIT(14) /* GICv3: writes to ICC_DIR_EL1 trap */
 #define HCR_EOICOUNT 27
 
@@ -120,18 +121,27 @@ enum hv_error gic_host_check(void)
 void gic_host_on(void)
 {
 	const u32 ours[] = {host.maintenance, INTID_HYP_TIMER, VGIC_PPI_VTIMER};
+	u32 enabled = read32(host.private, GIC_ISENABLER0);
+	u32 group1 = read32(host.private, GIC_IGROUPR0);
+	u8 priority = PRIORITY;
 
 	for (u32 i = 0; i < ARRAY_COUNT(ours); i++)
 		host.used |= 1u << ours[i];
-	host.enabled_before = read32(host.private, GIC_ISENABLER0) & host.used;
-	for (u32 i = 0; i < ARRAY_COUNT(ours); i++) {
-		/* What the firmware uses it has set up to its own liking. */
-		if (host.enabled_before >> ours[i] & 1)
-			continue;
-		write32(host.private, GIC_IGROUPR0,
-			read32(host.private, GIC_IGROUPR0) | 1u << ours[i]);
-		host.private[GIC_IPRIORITYR + ours[i]] = PRIORITY;
+	host.enabled_before = enabled & host.used;
+	/* As the firmware has its own, one at least: its tick. Its CPU interface takes that group.
+	 */
+	if (enabled) {
+		u32 like = (u32)__builtin_ctz(enabled);
+
+		group1 = group1 >> like & 1 ? group1 | host.used : group1 & ~host.used;
+		priority = host.private[GIC_IPRIORITYR + like];
+	} else {
+		group1 |= host.used;
 	}
+	write32(host.private, GIC_IGROUPR0, group1);
+	for (u32 i = 0; i < ARRAY_COUNT(ours); i++)
+		if (!(host.enabled_before >> ours[i] & 1))
+			host.private[GIC_IPRIORITYR + ours[i]] = priority;
 	write32(host.private, GIC_ISENABLER0, host.used);
 	__asm__ volatile("dsb sy" : : : "memory");
 }
@@ -306,12 +316,22 @@ void gic_host_fold(struct vcpu *vcpu)
 void gic_host_fill(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
+	bool pending = false;
+	u64 hcr = HCR_EN;
 
 	arch->lr_count = vgic_fill(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, host.list_registers,
 				   &arch->lr_more);
-	for (u32 i = 0; i < arch->lr_count; i++)
+	for (u32 i = 0; i < arch->lr_count; i++) {
 		lr_write(i, &arch->lrs[i]);
-	hcr_write(HCR_EN | (arch->lr_more ? HCR_UIE | HCR_LRENPIE | HCR_TDIR : 0));
+		pending |= arch->lrs[i].pending;
+	}
+	if (arch->lr_more) {
+		hcr |= HCR_UIE | HCR_LRENPIE | HCR_TDIR;
+		/* Where none is pending now, it would come at once and change nothing. */
+		if (pending)
+			hcr |= HCR_NPIE;
+	}
+	hcr_write(hcr);
 }
 
 /* ---- the guest's CPU interface: VMCR and active priorities ---- */
