@@ -63,8 +63,7 @@ static inline void refresh_and_kick(struct vgic *gic, struct vgic_cpu *vcpu, u32
 {
 	u32 risen = refresh(gic, vcpu, word);
 
-	/* One that waits for a list register may have become more urgent than those that have one.
-	 */
+	/* One that waits may have become more urgent than those in list registers. */
 	if (risen | ((vcpu->given[word] | vcpu->ready[word]) & bits))
 		gic->ops->kick(gic->ctx, vcpu->index);
 }
@@ -105,11 +104,19 @@ static void tell(struct vgic *gic, u32 cpu, u32 word)
 
 void vgic_changed(struct vgic *gic, u32 cpu, u32 word, u32 bits)
 {
-	if (!word)
+	if (!word) {
 		refresh_and_kick(gic, &gic->cpus[cpu], 0, bits);
-	else
-		for (u32 i = 0; i < gic->cpu_count; i++)
-			refresh_and_kick(gic, &gic->cpus[i], word, bits);
+		return;
+	}
+	for (u32 i = 0; i < gic->cpu_count; i++) {
+		struct vgic_cpu *vcpu = &gic->cpus[i];
+
+		/* Those that it concerns now, and those that it did. */
+		if ((vcpu->routed[word] | vcpu->ready[word] | vcpu->held[word] | vcpu->busy[word] |
+		     vcpu->given[word]) &
+		    bits)
+			refresh_and_kick(gic, vcpu, word, bits);
+	}
 }
 
 void vgic_configured(struct vgic *gic, u32 cpu, u32 word, u32 bits)
@@ -293,17 +300,16 @@ static inline bool ends_hw(const struct vgic *gic, const struct vgic_irqs *irqs,
 
 void vgic_end(struct vgic *gic, u32 cpu, u32 word, u32 bits)
 {
+	const struct vgic_irqs *irqs = vgic_irqs(gic, cpu, word);
 	struct vgic_notes *notes = vgic_notes(gic, cpu, word);
-	u32 ended = bits & vgic_irqs(gic, cpu, word)->active;
 
-	for (u32 left = ended; left; left &= left - 1) {
+	for (u32 left = bits & irqs->active; left; left &= left - 1) {
 		u32 intid = 32 * word + (u32)__builtin_ctz(left);
 
-		set_inactive(gic, cpu, intid);
-		/* Of one that is given out, only the list register knows how the physical one is.
-		 */
-		if (has_hw(gic, intid) && !(notes->given & vgic_bit(intid)))
+		/* Of one that is given out, the list register has to tell first. */
+		if (ends_hw(gic, irqs, intid) && !(notes->given & vgic_bit(intid)))
 			gic->ops->deactivate(gic->ctx, cpu, gic->hw_intid[intid]);
+		set_inactive(gic, cpu, intid);
 	}
 	notes->active_written |= bits;
 	vgic_changed(gic, cpu, word, bits);
@@ -423,8 +429,8 @@ static void give(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid, struct vgic
 
 		/*
 		 * Active and pending, it would be signalled though the level has fallen meanwhile;
-		 * with a physical one this must not be (IHI 0069, "ICH_LR<n>_EL2", HW); and there
-		 * is no room for the source of an active SGI and that of a pending one.
+		 * with a physical one this must not be (IHI 0069, "ICH_LR<n>_EL2", State); and
+		 * there is no room for the source of an active SGI and that of a pending one.
 		 */
 		lr->pending = here && !level && !lr->hw_intid && !sourced;
 		/* Also if it goes to another virtual CPU next, which has to wait for this one. */
@@ -454,22 +460,19 @@ static void give(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid, struct vgic
 		vcpu->sgi_written[intid] = 0;
 }
 
-u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more)
+/* Apart, so that the common case, nothing to give, doesn't pay for this one's frame. */
+__attribute__((noinline)) static u32 fill(struct vgic *gic, struct vgic_cpu *vcpu,
+					  struct vgic_lr *lrs, u32 max, bool *more)
 {
-	struct vgic_cpu *vcpu = &gic->cpus[cpu];
-	/* A redistributor that sleeps forwards nothing. IHI 0069, "GICR_WAKER". */
-	u32 ready_words = vcpu->asleep ? 0 : vcpu->ready_words;
 	struct order order;
 
-	*more = false;
-	if (!(ready_words | vcpu->busy_words) || !max)
-		return 0;
 	order.count = 0;
 	order.max = max < VGIC_LR_MAX ? max : VGIC_LR_MAX;
 	order.full = false;
-	for (u32 left = ready_words | vcpu->busy_words; left; left &= left - 1) {
+	for (u32 left = vcpu->ready_words | vcpu->busy_words; left; left &= left - 1) {
 		u32 word = (u32)__builtin_ctz(left);
 
+		/* A redistributor that sleeps forwards nothing. IHI 0069, "GICR_WAKER". */
 		order_word(gic, vcpu, word, vcpu->asleep ? 0 : vcpu->ready[word], vcpu->busy[word],
 			   &order);
 	}
@@ -478,6 +481,16 @@ u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *mor
 	/* In EOImode 1 there is nothing to ask for if only active ones wait. */
 	*more = order.full && (!vcpu->cpu_if.eoimode || lrs[order.count - 1].pending);
 	return order.count;
+}
+
+u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more)
+{
+	struct vgic_cpu *vcpu = &gic->cpus[cpu];
+
+	*more = false;
+	if (!(vcpu->ready_words | vcpu->busy_words) || !max)
+		return 0;
+	return fill(gic, vcpu, lrs, max, more);
 }
 
 /* The guest has acknowledged what was offered to it as pending. */
@@ -515,29 +528,41 @@ static void fold_one(struct vgic *gic, struct vgic_cpu *vcpu, const struct vgic_
 		taken(gic, vcpu, intid);
 	if (lr->active && written && !((irqs->active | irqs->level) & bit) && has_hw(gic, intid))
 		gic->ops->deactivate(gic->ctx, vcpu->index, gic->hw_intid[intid]);
-	if (!lr->active && !written) {
-		set_inactive(gic, vcpu->index, intid);
-	} else if (lr->active && (!written || irqs->active & bit)) {
+	if (lr->active && (!written || irqs->active & bit)) {
 		if (offered && vgic_sgi_has_source(gic, intid))
 			vcpu->sgi_active[intid] = vcpu->sgi_offered[intid];
 		set_active(gic, vcpu->index, intid);
+	} else if (!lr->active && !written && irqs->active & bit) {
+		set_inactive(gic, vcpu->index, intid);
 	}
+}
 
-	refresh(gic, vcpu, word);
-	/* It may have been routed to another meanwhile, who was not to have it yet. */
-	if (word && gic->target[intid - VGIC_SPI_BASE] != vcpu->index &&
-	    gic->target[intid - VGIC_SPI_BASE] != VGIC_NOWHERE)
-		refresh_and_kick(gic, &gic->cpus[gic->target[intid - VGIC_SPI_BASE]], word, 0);
+/* It may have been routed to another meanwhile, who was not to have it yet. */
+static void hand_on(struct vgic *gic, const struct vgic_cpu *vcpu, u32 intid)
+{
+	u32 target = gic->target[intid - VGIC_SPI_BASE];
+
+	if (target != vcpu->index && target != VGIC_NOWHERE)
+		refresh_and_kick(gic, &gic->cpus[target], intid / 32, 0);
 }
 
 void vgic_fold(struct vgic *gic, u32 cpu, const struct vgic_lr *lrs, u32 count)
 {
 	struct vgic_cpu *vcpu = &gic->cpus[cpu];
+	u32 words = 0;
 
-	for (u32 i = 0; i < count; i++)
-		if (lrs[i].intid < VGIC_LINES &&
-		    vcpu->given[lrs[i].intid / 32] & vgic_bit(lrs[i].intid))
-			fold_one(gic, vcpu, &lrs[i]);
+	for (u32 i = 0; i < count; i++) {
+		u32 intid = lrs[i].intid;
+
+		if (intid >= VGIC_LINES || !(vcpu->given[intid / 32] & vgic_bit(intid)))
+			continue;
+		fold_one(gic, vcpu, &lrs[i]);
+		if (intid >= VGIC_SPI_BASE)
+			hand_on(gic, vcpu, intid);
+		words |= (u32)1 << intid / 32;
+	}
+	for (; words; words &= words - 1)
+		refresh(gic, vcpu, (u32)__builtin_ctz(words));
 }
 
 /* ---- what is signalled ---- */

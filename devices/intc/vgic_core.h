@@ -92,7 +92,7 @@ struct vgic_reg {
 	u32 offset;
 	u16 length;  /* bytes, of the row */
 	u8 width;    /* bytes, of one register */
-	u8 part;     /* bytes of the smaller accesses that are possible; width: there are none */
+	u8 sizes;    /* of accesses, bytes; all that are possible, added up */
 	u8 irqs;     /* per register; 0: it is none of single interrupts */
 	u8 versions; /* VGIC_REG_* */
 	u64 (*read)(const struct vgic *gic, u32 cpu, u32 n);                  /* NULL: write-only */
@@ -103,50 +103,20 @@ struct vgic_reg {
 #define VGIC_REG_V3  ((u8)(1 << VGIC_V3))
 #define VGIC_REG_ALL ((u8)(VGIC_REG_V2 | VGIC_REG_V3))
 
-/*
- * Carries out @access on the registers @regs, sorted by offset, in the name of @cpu, at @offset.
- * Registers of INTIDs below @first are not there.
- */
-void vgic_reg_access(struct vgic *gic, const struct vgic_reg *regs, u32 count, u32 cpu, u32 first,
-		     u32 offset, struct io_access *access);
+/* Where distributor or redistributor have their registers. */
+struct vgic_frame {
+	const struct vgic_reg *regs; /* all but the banks */
+	u32 count;
+	u32 banks; /* offset of what IGROUPR to ICFGR are at 0x080 to 0xcff of */
+	u32 first; /* INTIDs that there are in banks, and other registers of single interrupts */
+	u32 end;
+};
 
-u64 vgic_read_group(const struct vgic *gic, u32 cpu, u32 intid);
-u64 vgic_read_enabled(const struct vgic *gic, u32 cpu, u32 intid);
-u64 vgic_read_pending(const struct vgic *gic, u32 cpu, u32 intid);
-u64 vgic_read_active(const struct vgic *gic, u32 cpu, u32 intid);
-u64 vgic_read_priority(const struct vgic *gic, u32 cpu, u32 intid);
-u64 vgic_read_config(const struct vgic *gic, u32 cpu, u32 intid);
+/* Carries out @access at @offset of @frame, in the name of @cpu. */
+void vgic_frame_io(struct vgic *gic, const struct vgic_frame *frame, u32 cpu, u32 offset,
+		   struct io_access *access);
+
 u64 vgic_read_iidr(const struct vgic *gic, u32 cpu, u32 n);
 u64 vgic_read_pidr2(const struct vgic *gic, u32 cpu, u32 n);
-void vgic_write_group(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_enable(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_disable(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_set_pending(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_clear_pending(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_set_active(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_clear_active(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_priority(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-void vgic_write_config(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask);
-
-/*
- * The rows that distributor and redistributor have in common, for @lines interrupts from 0 on, with
- * @base added to the offsets: IGROUPR to IPRIORITYR, and ICFGR. IHI 0069, "The GIC Distributor
- * register map" and "The GIC Redistributor register map"; IHI 0048 table 4-1.
- */
-/* clang-format off */
-#define VGIC_BIT_REG(at, lines, reader, writer)                                                    \
-	{at, (lines) / 8, 4, 4, 32, VGIC_REG_ALL, reader, writer}
-#define VGIC_IRQ_REGS(base, lines)                                                                 \
-	VGIC_BIT_REG((base) + 0x080, lines, vgic_read_group, vgic_write_group),                    \
-	VGIC_BIT_REG((base) + 0x100, lines, vgic_read_enabled, vgic_write_enable),                 \
-	VGIC_BIT_REG((base) + 0x180, lines, vgic_read_enabled, vgic_write_disable),                \
-	VGIC_BIT_REG((base) + 0x200, lines, vgic_read_pending, vgic_write_set_pending),            \
-	VGIC_BIT_REG((base) + 0x280, lines, vgic_read_pending, vgic_write_clear_pending),          \
-	VGIC_BIT_REG((base) + 0x300, lines, vgic_read_active, vgic_write_set_active),              \
-	VGIC_BIT_REG((base) + 0x380, lines, vgic_read_active, vgic_write_clear_active),            \
-	{(base) + 0x400, lines, 4, 1, 4, VGIC_REG_ALL, vgic_read_priority, vgic_write_priority}
-#define VGIC_CONFIG_REG(base, lines)                                                               \
-	{(base) + 0xc00, (lines) / 4, 4, 4, 16, VGIC_REG_ALL, vgic_read_config, vgic_write_config}
-/* clang-format on */
 
 #endif

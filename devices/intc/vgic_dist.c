@@ -42,38 +42,7 @@ static u64 read_typer(const struct vgic *gic, u32 cpu, u32 n)
 	return TYPER_LINES | (u64)(gic->cpu_count - 1) << TYPER_CPUS_SHIFT;
 }
 
-/* ---- routes ---- */
-
-/* IHI 0048 section 4.3.12: of private interrupts a CPU reads itself; RAZ/WI if it is the only one.
- */
-static u64 read_targets(const struct vgic *gic, u32 cpu, u32 intid)
-{
-	u64 value = 0;
-
-	if (gic->cpu_count == 1)
-		return 0;
-	if (intid < VGIC_SPI_BASE)
-		return ((u64)1 << cpu) * 0x01010101;
-	for (u32 i = 0; i < 4; i++)
-		value |= gic->route[intid - VGIC_SPI_BASE + i] << 8 * i;
-	return value;
-}
-
-static void write_targets(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 mask)
-{
-	u32 bits = 0;
-
-	if (intid < VGIC_SPI_BASE || gic->cpu_count == 1)
-		return;
-	for (u32 i = 0; i < 4; i++, value >>= 8, mask >>= 8) {
-		if (!(mask & 0xff))
-			continue;
-		gic->route[intid - VGIC_SPI_BASE + i] = value & (BIT(gic->cpu_count) - 1) & 0xff;
-		vgic_route(gic, intid + i);
-		bits |= vgic_bit(intid + i);
-	}
-	vgic_configured(gic, cpu, intid / 32, bits);
-}
+/* ---- routes of GICv3 ---- */
 
 static u64 read_route(const struct vgic *gic, u32 cpu, u32 intid)
 {
@@ -143,23 +112,32 @@ static const struct vgic_reg regs[] = {
 	{0x0000, 4, 4, 4, 0, VGIC_REG_ALL, read_ctlr, write_ctlr},
 	{0x0004, 4, 4, 4, 0, VGIC_REG_ALL, read_typer, NULL},
 	{0x0008, 4, 4, 4, 0, VGIC_REG_ALL, vgic_read_iidr, NULL},
-	VGIC_IRQ_REGS(0x0000, VGIC_LINES),
-	{0x0800, VGIC_LINES, 4, 1, 4, VGIC_REG_V2, read_targets, write_targets},
-	VGIC_CONFIG_REG(0x0000, VGIC_LINES),
 	{0x0f00, 4, 4, 4, 0, VGIC_REG_V2, NULL, write_sgi},
-	{0x0f10, VGIC_SGIS, 4, 1, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_clear},
-	{0x0f20, VGIC_SGIS, 4, 1, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_set},
+	{0x0f10, VGIC_SGIS, 4, 1 + 4, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_clear},
+	{0x0f20, VGIC_SGIS, 4, 1 + 4, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_set},
 	{0x0fe8, 4, 4, 4, 0, VGIC_REG_V2, vgic_read_pidr2, NULL},
-	{0x6000, 8 * VGIC_LINES, 8, 4, 1, VGIC_REG_V3, read_route, write_route},
+	{0x6000, 8 * VGIC_LINES, 8, 4 + 8, 1, VGIC_REG_V3, read_route, write_route},
 	{0xffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
+};
+
+static const struct vgic_frame frame_v2 = {
+	.regs = regs,
+	.count = ARRAY_COUNT(regs),
+	.end = VGIC_LINES,
+};
+
+static const struct vgic_frame frame_v3 = {
+	.regs = regs,
+	.count = ARRAY_COUNT(regs),
+	.first = VGIC_SPI_BASE,
+	.end = VGIC_LINES,
 };
 
 enum io_result vgic_dist_io(void *ctx, struct io_access *access)
 {
 	struct vgic *gic = ctx;
-	u32 first = gic->here == VGIC_V3 ? VGIC_SPI_BASE : 0;
 
-	vgic_reg_access(gic, regs, ARRAY_COUNT(regs), access->vcpu, first, (u32)access->offset,
-			access);
+	vgic_frame_io(gic, gic->here == VGIC_V3 ? &frame_v3 : &frame_v2, access->vcpu,
+		      (u32)access->offset, access);
 	return IO_DONE;
 }

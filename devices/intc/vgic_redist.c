@@ -49,11 +49,17 @@ static void write_waker(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
 /* GICR_CTLR has nothing to control without LPIs, and is RAZ/WI like what is not in the table. */
 static const struct vgic_reg regs[] = {
 	{0x00004, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_iidr, NULL},
-	{0x00008, 8, 8, 4, 0, VGIC_REG_V3, read_typer, NULL},
+	{0x00008, 8, 8, 4 + 8, 0, VGIC_REG_V3, read_typer, NULL},
 	{0x00014, 4, 4, 4, 0, VGIC_REG_V3, read_waker, write_waker},
 	{0x0ffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
-	VGIC_IRQ_REGS(0x10000, VGIC_SPI_BASE),
-	VGIC_CONFIG_REG(0x10000, VGIC_SPI_BASE),
+};
+
+/* The banks are in the second of the two. */
+static const struct vgic_frame frame = {
+	.regs = regs,
+	.count = ARRAY_COUNT(regs),
+	.banks = 0x10000,
+	.end = VGIC_SPI_BASE,
 };
 
 enum io_result vgic_redist_io(void *ctx, struct io_access *access)
@@ -62,8 +68,8 @@ enum io_result vgic_redist_io(void *ctx, struct io_access *access)
 	u64 cpu = access->offset / VGIC_REDIST_SIZE;
 
 	if (cpu < gic->cpu_count)
-		vgic_reg_access(gic, regs, ARRAY_COUNT(regs), (u32)cpu, 0,
-				(u32)(access->offset % VGIC_REDIST_SIZE), access);
+		vgic_frame_io(gic, &frame, (u32)cpu, (u32)(access->offset % VGIC_REDIST_SIZE),
+			      access);
 	else if (!access->is_write)
 		access->value = 0;
 	return IO_DONE;

@@ -1146,6 +1146,22 @@ static void test_hw(void **state)
 	hw->timer_active = false;
 	assert_int_equal(take(0), VGIC_SPURIOUS);
 
+	/* Made active by the guest: the physical one that comes then is not that one's. */
+	set(0, SET_ACTIVE, VGIC_PPI_VTIMER);
+	timer(0, true);
+	assert_true(lr_of(0, VGIC_PPI_VTIMER)->active);
+	assert_int_equal(lr_of(0, VGIC_PPI_VTIMER)->hw_intid, 0);
+	assert_true(lr_of(0, VGIC_PPI_VTIMER)->eoi_notify);
+	vgic_machine_leave(&m, 0);
+	set(0, DEACTIVATE, VGIC_PPI_VTIMER);
+	assert_true(hw->timer_active);
+	vgic_machine_enter(&m, 0);
+	assert_int_equal(ack(0), VGIC_PPI_VTIMER);
+	timer(0, false);
+	vgic_machine_eoi(&m, 0, VGIC_PPI_VTIMER, 0);
+	assert_false(hw->timer_active);
+	exit_guest(0);
+
 	/* Ended by ICC_DIR_EL1. */
 	vgic_cpu_if(m.gic, 0)->eoimode = 1;
 	timer(0, true);
