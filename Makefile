@@ -305,10 +305,10 @@ build: $(IMAGE)
 
 # ---- payload kernels ----
 
-# A payload's main.c is for every architecture, a main_ARCH.c for that one; the parts of lib/ are
+# A payload's main.c is for every architecture, its main_ARCH.c for that one; the parts of lib/ are
 # called so too. arm64 boots raw images, x86_64 ELF files.
-PAYLOADS := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/main.c \
-	tests/guest/*/main_$(ARCH).c))))
+PAYLOADS := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/main.c \
+	tests/guest/*/main_$(ARCH).c)))))
 PAYLOAD_SUFFIX_x86_64 := elf
 PAYLOAD_SUFFIX_arm64 := img
 PAYLOAD_IMAGES := $(patsubst %,$(OUT)/payload/%.$(PAYLOAD_SUFFIX_$(ARCH)),$(PAYLOADS))
