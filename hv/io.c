@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include <hv/io.h>
 
+/* Covers nothing. */
+static const struct io_region nowhere;
+
+#define SIZE_MASK(size) (UINT64_MAX >> (64 - 8 * (size)))
+
+const u64 io_size_masks[16] = {
+	UINT64_MAX,   SIZE_MASK(1), SIZE_MASK(2), SIZE_MASK(3), SIZE_MASK(4),
+	SIZE_MASK(5), SIZE_MASK(6), SIZE_MASK(7), UINT64_MAX,
+};
+
 void io_bus_init(struct io_bus *bus)
 {
 	for (u32 space = 0; space < IO_SPACE_COUNT; space++) {
 		bus->count[space] = 0;
-		bus->last[space] = 0;
+		bus->last[space] = &nowhere;
 	}
+}
+
+static u16 sizes_of(const struct io_region *region)
+{
+	u16 sizes = 0;
+
+	for (u16 size = 1; size <= 8; size = (u16)(2 * size))
+		if (size >= region->size_min && (!region->size_max || size <= region->size_max))
+			sizes = (u16)(sizes | 1u << size);
+	return sizes;
 }
 
 enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
@@ -28,10 +48,7 @@ enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
 	for (u32 i = count; i > at; i--)
 		table[i] = table[i - 1];
 	table[at] = *region;
-	if (!table[at].size_min)
-		table[at].size_min = 1;
-	if (!table[at].size_max)
-		table[at].size_max = 8;
+	table[at].sizes = sizes_of(region);
 	bus->count[region->space] = count + 1;
 	return HV_OK;
 }
@@ -47,13 +64,8 @@ enum hv_error io_register_all(struct io_bus *bus, const struct io_region *region
 	return HV_OK;
 }
 
-static bool inside(const struct io_region *region, u64 addr)
-{
-	return addr - region->base < region->length;
-}
-
-/* Index of the region of @space that covers @addr, or IO_REGION_MAX. */
-static u32 find(const struct io_bus *bus, enum io_space space, u64 addr)
+/* The region of @space that covers @addr, or NULL. */
+static const struct io_region *find(const struct io_bus *bus, enum io_space space, u64 addr)
 {
 	const struct io_region *table = bus->regions[space];
 	u32 low = 0;
@@ -62,68 +74,34 @@ static u32 find(const struct io_bus *bus, enum io_space space, u64 addr)
 	while (low < high) {
 		u32 middle = (low + high) / 2;
 
-		if (inside(&table[middle], addr))
-			return middle;
+		if (io_inside(&table[middle], addr))
+			return &table[middle];
 		if (table[middle].base > addr)
 			high = middle;
 		else
 			low = middle + 1;
 	}
-	return IO_REGION_MAX;
+	return NULL;
 }
 
-static u64 size_mask(u8 size)
+enum io_result io_dispatch_far(struct io_bus *bus, enum io_space space, u64 addr,
+			       struct io_access *access)
 {
-	return size >= 8 ? UINT64_MAX : ((u64)1 << size * 8) - 1;
-}
+	const struct io_region *region = find(bus, space, addr);
 
-static bool acceptable(const struct io_region *region, u64 addr, const struct io_access *access)
-{
-	u8 size = access->size;
-
-	if (size < region->size_min || size > region->size_max || (size & (size - 1)))
-		return false;
-	if (!region->unaligned && (addr & (size - 1u)))
-		return false;
-	return region->length - access->offset >= size;
-}
-
-enum io_result io_dispatch(struct io_bus *bus, enum io_space space, u64 addr,
-			   struct io_access *access)
-{
-	const struct io_region *region;
-	u64 mask = size_mask(access->size);
-	u32 at = bus->last[space];
-	enum io_result result;
-
-	if (at >= bus->count[space] || !inside(&bus->regions[space][at], addr)) {
-		at = find(bus, space, addr);
-		if (at == IO_REGION_MAX) {
-			access->offset = 0;
-			if (space == IO_REG)
-				return IO_FAULT;
-			if (!access->is_write)
-				access->value = mask;
-			return IO_DONE;
-		}
-		bus->last[space] = at;
+	if (region) {
+		bus->last[space] = region;
+		return io_dispatch(bus, space, addr, access);
 	}
-	region = &bus->regions[space][at];
-	access->offset = addr - region->base;
-	/* Each number of a register space is a whole register, so length and alignment are moot. */
-	if (space != IO_REG && !acceptable(region, addr, access)) {
-		if (!access->is_write)
-			access->value = mask;
-		return IO_DONE;
-	}
-	access->value = access->is_write ? access->value & mask : 0;
-	result = region->handler(region->ctx, access);
+	access->offset = 0;
+	if (space == IO_REG)
+		return IO_FAULT;
 	if (!access->is_write)
-		access->value &= mask;
-	return result;
+		access->value = io_size_mask(access->size);
+	return IO_DONE;
 }
 
 bool io_covers(const struct io_bus *bus, enum io_space space, u64 addr)
 {
-	return find(bus, space, addr) != IO_REGION_MAX;
+	return find(bus, space, addr);
 }

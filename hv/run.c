@@ -15,7 +15,9 @@ static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, en
 	return VERDICT_SKIP;
 }
 
-static enum hv_verdict handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
+/* Inlined where the space is known: most exits are of these. */
+__attribute__((always_inline)) static inline enum hv_verdict
+handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
 {
 	struct vm *vm = vcpu->vm;
 	const struct timer *first = vm->clock.first;
@@ -34,20 +36,22 @@ static enum hv_verdict handle_access(struct vcpu *vcpu, struct hv_exit *exit, en
 static enum hv_verdict handle_memory(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vm *vm = vcpu->vm;
+	enum hv_verdict verdict;
+	enum hv_error err;
 
-	switch (mem_fault(&vm->mem, exit->gpa, exit->is_write)) {
-	case HV_OK:
-		return VERDICT_RESUME;
-	case HV_ENO_MEMORY:
-		/* The scheduler fetches more from the firmware and lets the guest try again. */
-		vm->mem_wanted = true;
-		vcpu->pending |= PENDING_LEAVE;
-		return VERDICT_RESUME;
-	default:
-		break;
+	/* Devices are no memory (see vm_create()), and mostly it is the same one again. */
+	if (!io_covers_again(&vm->io, IO_MMIO, exit->gpa.v)) {
+		err = mem_fault(&vm->mem, exit->gpa, exit->is_write);
+		if (err == HV_OK)
+			return VERDICT_RESUME;
+		if (err == HV_ENO_MEMORY) {
+			/* The scheduler fetches more and lets the guest try again. */
+			vm->mem_wanted = true;
+			vcpu->pending |= PENDING_LEAVE;
+			return VERDICT_RESUME;
+		}
 	}
-
-	enum hv_verdict verdict = arch_vcpu_decode(vcpu, exit);
+	verdict = arch_vcpu_decode(vcpu, exit);
 
 	if (verdict != VERDICT_RESUME)
 		return verdict;

@@ -160,6 +160,21 @@ void vm_destroy(struct vm *vm)
 	host_free_pages(vm, (u32)((sizeof(*vm) + PAGE_SIZE - 1) / PAGE_SIZE));
 }
 
+/* An address is memory or a device's, never both: the exit loop asks for either first. */
+static void check_layout(const struct vm *vm)
+{
+	for (u32 i = 0; i < vm->io.count[IO_MMIO]; i++) {
+		const struct io_region *region = &vm->io.regions[IO_MMIO][i];
+
+		for (u32 j = 0; j < vm->mem.slot_count; j++) {
+			const struct mem_slot *slot = &vm->mem.slots[j];
+
+			HV_ASSERT(slot->base - region->base >= region->length &&
+				  region->base - slot->base >= slot->length);
+		}
+	}
+}
+
 static enum hv_error build(struct vm *vm)
 {
 	enum hv_error err = pool_reserve(vm->config.memory);
@@ -188,6 +203,7 @@ static enum hv_error build(struct vm *vm)
 	err = arch_vm_init(vm);
 	if (err)
 		return err;
+	check_layout(vm);
 	return arch_vm_reset(vm);
 }
 

@@ -149,6 +149,7 @@ static void test_sizes_and_alignment(void **state)
 	assert_int_equal(in(IO_MMIO, 0x1000, 1), 0xff);
 	assert_int_equal(in(IO_MMIO, 0x1000, 8), UINT64_MAX);
 	assert_int_equal(in(IO_MMIO, 0x1000, 3), 0xffffff);
+	in(IO_MMIO, 0x1000, 66);
 	assert_int_equal(in(IO_MMIO, 0x1002, 4), 0xffffffff);
 	/* Aligned, and it begins inside, but it doesn't end there. */
 	assert_int_equal(in(IO_MMIO, 0x1004, 4), 0xffffffff);

@@ -43,6 +43,7 @@ struct io_region {
 	u8 size_min;    /* bytes; 0 means 1 */
 	u8 size_max;    /* bytes; 0 means 8. A wrong size reads as all ones, writes are dropped */
 	bool unaligned; /* accesses that aren't aligned to their size are passed on too */
+	u16 sizes;      /* set by io_register(): bit n, accesses of n bytes are passed on */
 	u64 base;
 	u64 length;
 	io_handler handler;
@@ -54,7 +55,8 @@ struct io_region {
 /* One guest's bus. [c] constant once the guest runs: regions are only added before. */
 struct io_bus {
 	u32 count[IO_SPACE_COUNT];
-	u32 last[IO_SPACE_COUNT]; /* where the last look-up ended; only a hint */
+	/* Whose the last access of the space was: mostly the next one's, too. */
+	const struct io_region *last[IO_SPACE_COUNT];
 	struct io_region regions[IO_SPACE_COUNT][IO_REGION_MAX]; /* sorted by base */
 };
 
@@ -70,12 +72,69 @@ HV_MUST_CHECK enum hv_error io_register(struct io_bus *bus, const struct io_regi
 HV_MUST_CHECK enum hv_error io_register_all(struct io_bus *bus, const struct io_region *regions,
 					    u32 count);
 
+static inline bool io_inside(const struct io_region *region, u64 addr)
+{
+	return addr - region->base < region->length;
+}
+
+/* The bits of an access of each size (bytes), and of any that can't be. */
+extern const u64 io_size_masks[16];
+
+static inline u64 io_size_mask(u8 size)
+{
+	return io_size_masks[size % ARRAY_COUNT(io_size_masks)];
+}
+
+static inline bool io_acceptable(const struct io_region *region, u64 addr,
+				 const struct io_access *access)
+{
+	u64 size = access->size;
+
+	if (size > 8 || !(region->sizes >> size & 1))
+		return false;
+	if (!region->unaligned && (addr & (size - 1)))
+		return false;
+	return region->length - access->offset >= size;
+}
+
+/* io_dispatch() where the region is another than last time, or none. */
+enum io_result io_dispatch_far(struct io_bus *bus, enum io_space space, u64 addr,
+			       struct io_access *access);
+
 /*
  * Carries out @access at address @addr of @space (access->offset is set here). The value of a read
  * comes back cut to access->size.
  */
-enum io_result io_dispatch(struct io_bus *bus, enum io_space space, u64 addr,
-			   struct io_access *access);
+static inline enum io_result io_dispatch(struct io_bus *bus, enum io_space space, u64 addr,
+					 struct io_access *access)
+{
+	const struct io_region *region = bus->last[space];
+	enum io_result result;
+
+	if (!io_inside(region, addr))
+		return io_dispatch_far(bus, space, addr, access);
+	access->offset = addr - region->base;
+	/* Each number of a register space is a whole register, so length and alignment are moot. */
+	if (space != IO_REG && !io_acceptable(region, addr, access)) {
+		if (!access->is_write)
+			access->value = io_size_mask(access->size);
+		return IO_DONE;
+	}
+	if (access->is_write) {
+		access->value &= io_size_mask(access->size);
+		return region->handler(region->ctx, access);
+	}
+	access->value = 0;
+	result = region->handler(region->ctx, access);
+	access->value &= io_size_mask(access->size);
+	return result;
+}
+
+/* Whether the region that the last access of @space went to covers @addr: a short question. */
+static inline bool io_covers_again(const struct io_bus *bus, enum io_space space, u64 addr)
+{
+	return io_inside(bus->last[space], addr);
+}
 
 /* Whether any region of @space covers @addr. */
 bool io_covers(const struct io_bus *bus, enum io_space space, u64 addr);
