@@ -390,6 +390,7 @@ static void *alloc_zeroed_block(struct pool *pool)
 
 static void cache_clear(struct mem *mem)
 {
+	mem->generation++;
 	memset(mem->cache_tag, 0, sizeof(mem->cache_tag));
 }
 
@@ -397,6 +398,7 @@ static void cache_drop(struct mem *mem, u64 gpa)
 {
 	u64 number = gpa >> PAGE_SHIFT;
 
+	mem->generation++;
 	if (mem->cache_tag[number % MEM_CACHE] == number + 1)
 		mem->cache_tag[number % MEM_CACHE] = 0;
 }
@@ -457,7 +459,8 @@ enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, stru
 	if (!root)
 		return HV_ENO_MEMORY;
 	sync_table(format, root);
-	*mem = (struct mem){.format = format, .pool = pool, .root = root, .table_pages = 1};
+	*mem = (struct mem){
+		.format = format, .pool = pool, .root = root, .table_pages = 1, .generation = 1};
 	return HV_OK;
 }
 

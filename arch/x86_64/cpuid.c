@@ -9,6 +9,7 @@
  *
  * AMD APM vol. 3 appendix E, Intel SDM vol. 2 "CPUID".
  */
+#include <arch/asm.h>
 #include <arch/policy.h>
 #include <internal/vm.h>
 

@@ -529,29 +529,14 @@ enum hv_error x86_decode(const u8 *bytes, size_t available, enum decode_mode mod
 
 /* ---- carrying it out ---- */
 
-static inline u64 cut(u64 value, unsigned int size)
-{
-	return size == 8 ? value : value & (BIT(size * 8) - 1);
-}
-
 static u64 register_value(const struct decode_insn *insn, const u64 gpr[16])
 {
-	return cut(gpr[insn->reg] >> (insn->high_byte ? 8 : 0), insn->reg_size);
-}
-
-static u64 operand_value(const struct decode_insn *insn, const u64 gpr[16])
-{
-	return insn->has_imm ? cut(insn->imm, insn->size) : register_value(insn, gpr);
-}
-
-u64 x86_decode_write_value(const struct decode_insn *insn, const u64 gpr[16])
-{
-	return operand_value(insn, gpr);
+	return x86_decode_cut(gpr[insn->reg] >> (insn->high_byte ? 8 : 0), insn->reg_size);
 }
 
 u64 x86_decode_read_result(const struct decode_insn *insn, u64 value, u64 old)
 {
-	value = cut(value, insn->size);
+	value = x86_decode_cut(value, insn->size);
 	if (insn->op == DECODE_READ_SX) {
 		unsigned int shift = 64 - insn->size * 8u;
 
@@ -574,7 +559,7 @@ u64 x86_decode_read_result(const struct decode_insn *insn, u64 value, u64 old)
 /* @result, cut to @size, with SF, ZF and PF of it and @flags in *@rflags. */
 static u64 set_flags(u64 result, unsigned int size, u64 flags, u64 *rflags)
 {
-	result = cut(result, size);
+	result = x86_decode_cut(result, size);
 	if (!result)
 		flags |= FLAG_ZF;
 	if (result >> (size * 8 - 1))
@@ -634,8 +619,8 @@ static u64 alu_bit(enum decode_alu alu, u64 value, u64 bit, u64 *rflags)
 u64 x86_decode_alu(const struct decode_insn *insn, u64 mem_value, const u64 gpr[16], u64 *rflags)
 {
 	unsigned int size = insn->size;
-	u64 a = cut(mem_value, size);
-	u64 b = operand_value(insn, gpr);
+	u64 a = x86_decode_cut(mem_value, size);
+	u64 b = x86_decode_write_value(insn, gpr);
 	u64 carry = *rflags & FLAG_CF;
 	u64 result;
 
@@ -671,7 +656,7 @@ u64 x86_decode_alu(const struct decode_insn *insn, u64 mem_value, const u64 gpr[
 		*rflags = (*rflags & ~FLAG_CF) | carry;
 		return result;
 	case DECODE_NOT:
-		return cut(~a, size);
+		return x86_decode_cut(~a, size);
 	case DECODE_BT:
 	case DECODE_BTS:
 	case DECODE_BTR:
@@ -715,11 +700,11 @@ bool x86_decode_apply(const struct decode_insn *insn, u64 mem_value, u64 gpr[16]
 		struct decode_insn accumulator = *insn;
 
 		accumulator.high_byte = false;
-		if (!alu_sub(cut(gpr[GPR_RAX], insn->size), cut(mem_value, insn->size), 0,
-			     insn->size, rflags)) {
+		if (!alu_sub(x86_decode_cut(gpr[GPR_RAX], insn->size),
+			     x86_decode_cut(mem_value, insn->size), 0, insn->size, rflags)) {
 			*store = register_value(insn, gpr);
 		} else {
-			*store = cut(mem_value, insn->size);
+			*store = x86_decode_cut(mem_value, insn->size);
 			gpr[GPR_RAX] =
 				x86_decode_read_result(&accumulator, mem_value, gpr[GPR_RAX]);
 		}
@@ -739,22 +724,22 @@ static u64 set_address(const struct decode_insn *insn, u64 old, u64 value)
 {
 	if (insn->address_size == 2)
 		return (old & ~(u64)0xffff) | (u16)value;
-	return cut(value, insn->address_size);
+	return x86_decode_cut(value, insn->address_size);
 }
 
 u64 x86_decode_string_source(const struct decode_insn *insn, const u64 gpr[16])
 {
-	return cut(gpr[GPR_RSI], insn->address_size);
+	return x86_decode_cut(gpr[GPR_RSI], insn->address_size);
 }
 
 u64 x86_decode_string_dest(const struct decode_insn *insn, const u64 gpr[16])
 {
-	return cut(gpr[GPR_RDI], insn->address_size);
+	return x86_decode_cut(gpr[GPR_RDI], insn->address_size);
 }
 
 bool x86_decode_string_more(const struct decode_insn *insn, const u64 gpr[16])
 {
-	return !insn->rep || cut(gpr[GPR_RCX], insn->address_size);
+	return !insn->rep || x86_decode_cut(gpr[GPR_RCX], insn->address_size);
 }
 
 bool x86_decode_string_step(const struct decode_insn *insn, u64 gpr[16], u64 rflags)

@@ -3,20 +3,17 @@
 #include <arch/x86.h>
 #include <internal/arch.h>
 
-#define WRITE    BIT(1)
-#define USER     BIT(2) /* all nested accesses count as user accesses */
-#define ACCESSED BIT(5)
-#define DIRTY    BIT(6)
-#define SHARED   BIT(9) /* available to software */
+#define SHARED BIT(9) /* available to software */
 
+/* All nested accesses count as user accesses. */
 static const struct stage2_format format = {
 	.address_mask = PTE_ADDRESS,
-	.page_bits = PTE_PRESENT | WRITE | USER | ACCESSED | DIRTY,
-	.block_bits = PTE_PRESENT | WRITE | USER | ACCESSED | DIRTY | PTE_LARGE,
-	.table_bits = PTE_PRESENT | WRITE | USER | ACCESSED,
+	.page_bits = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED | PTE_DIRTY,
+	.block_bits = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED | PTE_DIRTY | PTE_LARGE,
+	.table_bits = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED,
 	/* Without the write bit up here nothing below can be written. */
-	.table_shared_bits = PTE_PRESENT | USER | ACCESSED | SHARED,
-	.write_bit = WRITE,
+	.table_shared_bits = PTE_PRESENT | PTE_USER | PTE_ACCESSED | SHARED,
+	.write_bit = PTE_WRITE,
 	.present_bit = PTE_PRESENT,
 	.leaf_bit = PTE_LARGE,
 	.leaf_value = PTE_LARGE,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A virtual CPU of x86_64, whatever the vendor: what hv/internal/arch.h asks for. */
+#include <arch/asm.h>
 #include <arch/backend.h>
-#include <arch/decode.h>
-#include <arch/mmu.h>
+#include <arch/fetch.h>
 #include <arch/policy.h>
 #include <hv/state.h>
 #include <internal/arch.h>
@@ -256,22 +256,6 @@ void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
 
 /* ---- the processor's own exits ---- */
 
-static size_t fetch(struct vcpu *vcpu, const struct x86_mode *mode, u8 *buf)
-{
-	u64 address = vcpu->arch.rip;
-
-	if (!mode->cs_long || !(mode->efer & EFER_LMA))
-		address = (u32)(address + mode->cs_base);
-	return mmu_read(vcpu->vm, mode, address, buf, DECODE_LENGTH_MAX);
-}
-
-static enum decode_mode mode_width(const struct x86_mode *mode)
-{
-	if ((mode->efer & EFER_LMA) && mode->cs_long)
-		return DECODE_64;
-	return mode->cs_32bit && (mode->cr0 & CR0_PE) ? DECODE_32 : DECODE_16;
-}
-
 static enum hv_verdict fault_gp(struct vcpu *vcpu)
 {
 	(void)x86_backend->inject(vcpu, EVENT_EXCEPTION | EVENT_ERROR | VECTOR_GP, 0);
@@ -327,8 +311,9 @@ static enum hv_verdict handle_cr(struct vcpu *vcpu)
 	size_t length;
 
 	x86_backend->get_mode(vcpu, &mode);
-	length = fetch(vcpu, &mode, bytes);
-	if (x86_decode_cr(bytes, length, mode_width(&mode), &insn)) {
+	length = mmu_fetch(&vcpu->vm->mem, &mode, fetch_address(&mode, arch->rip), bytes,
+			   sizeof(bytes));
+	if (x86_decode_cr(bytes, length, fetch_width(&mode), &insn)) {
 		vm_fail(vcpu->vm, "an access to a control register at %llxh that anew can't decode",
 			(unsigned long long)arch->rip);
 		return VERDICT_STOP;
@@ -354,7 +339,7 @@ static enum hv_verdict handle_cr(struct vcpu *vcpu)
 		value = arch->state.cr0 & ~BIT(3);
 	else if (insn.op == DECODE_CR_LMSW) /* can set PE, not clear it */
 		value = (arch->state.cr0 & ~(u64)0xe) | (arch->gpr[insn.gpr] & 0xf);
-	if (mode_width(&mode) != DECODE_64)
+	if (fetch_width(&mode) != DECODE_64)
 		value = (u32)value;
 	good = insn.cr == 0 ? write_cr0(&arch->state, value) : write_cr4(&arch->state, value);
 	if (!good)
@@ -410,12 +395,17 @@ enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 
 /* ---- MMIO ---- */
 
-static enum hv_verdict refuse(struct vcpu *vcpu, const struct hv_exit *exit, const char *why,
-			      const u8 *bytes, size_t length)
+static enum hv_verdict refuse(struct vcpu *vcpu, const struct hv_exit *exit, const char *why)
 {
+	struct x86_mode mode;
 	char text[3 * 8 + 1] = "";
+	u8 bytes[8];
+	size_t length;
 
-	for (size_t i = 0; i < length && i < 8; i++)
+	x86_backend->get_mode(vcpu, &mode);
+	length = mmu_fetch(&vcpu->vm->mem, &mode, fetch_address(&mode, vcpu->arch.rip), bytes,
+			   sizeof(bytes));
+	for (size_t i = 0; i < length; i++)
 		snprintf(text + 3 * i, 4, " %02x", bytes[i]);
 	vm_fail(vcpu->vm, "%s at %llxh, for a device at %llxh: instruction%s", why,
 		(unsigned long long)vcpu->arch.rip, (unsigned long long)exit->gpa.v, text);
@@ -427,26 +417,17 @@ static void string_step(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 
-	if (!x86_decode_string_step(&arch->insn, arch->gpr, arch->rflags))
+	if (!x86_decode_string_step(arch->insn, arch->gpr, arch->rflags))
 		arch->insn_length = 0;
 }
 
-enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+/* Those that are not a plain load or store. */
+__attribute__((noinline)) static enum hv_verdict decode_other(struct vcpu *vcpu,
+							      struct hv_exit *exit)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
-	struct decode_insn *insn = &arch->insn;
-	struct x86_mode mode;
-	u8 bytes[DECODE_LENGTH_MAX];
-	size_t length;
+	const struct decode_insn *insn = arch->insn;
 
-	x86_backend->get_mode(vcpu, &mode);
-	length = fetch(vcpu, &mode, bytes);
-	if (x86_decode(bytes, length, mode_width(&mode), insn))
-		return refuse(vcpu, exit, "an access that anew can't decode", bytes, length);
-	arch->insn_length = insn->length;
-	exit->address = exit->gpa.v;
-	exit->access.size = insn->size;
-	exit->access.is_write = false;
 	switch ((enum decode_op)insn->op) {
 	case DECODE_READ:
 	case DECODE_READ_ZX:
@@ -479,8 +460,49 @@ enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
 	case DECODE_MOVS:
 		break;
 	}
-	return refuse(vcpu, exit, "a copy by string instruction, which anew doesn't emulate", bytes,
-		      length);
+	return refuse(vcpu, exit, "a copy by string instruction, which anew doesn't emulate");
+}
+
+static inline enum hv_verdict begin_access(struct vcpu *vcpu, struct hv_exit *exit,
+					   const struct decode_insn *insn)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+
+	arch->insn = insn;
+	arch->insn_length = insn->length;
+	exit->address = exit->gpa.v;
+	exit->access.size = insn->size;
+	exit->access.is_write = insn->op == DECODE_WRITE;
+	if (insn->op == DECODE_WRITE) {
+		/* The bus cuts it. */
+		exit->access.value = x86_decode_operand(insn, arch->gpr);
+		return VERDICT_RESUME;
+	}
+	return insn->op == DECODE_READ ? VERDICT_RESUME : decode_other(vcpu, exit);
+}
+
+/* Not inlined, for the sake of the short way below. */
+__attribute__((noinline)) static enum hv_verdict decode_anew(struct vcpu *vcpu,
+							     struct hv_exit *exit)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	const struct decode_insn *insn;
+	struct x86_mode mode;
+
+	x86_backend->get_mode(vcpu, &mode);
+	if (fetch_decode(&arch->fetch, &vcpu->vm->mem, &mode, arch->rip, &insn))
+		return refuse(vcpu, exit, "an access that anew can't decode");
+	return begin_access(vcpu, exit, insn);
+}
+
+enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	const struct decode_insn *insn = NULL;
+
+	if (arch->code_64)
+		insn = fetch_again(&arch->fetch, &vcpu->vm->mem, arch->cr3, arch->rip);
+	return insn ? begin_access(vcpu, exit, insn) : decode_anew(vcpu, exit);
 }
 
 void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -504,15 +526,21 @@ void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
 	default:
 		break;
 	}
-	if (arch->insn.op == DECODE_LODS) {
-		arch->gpr[RAX] = x86_decode_read_result(&arch->insn, value, arch->gpr[RAX]);
+	if (arch->insn->op == DECODE_READ) {
+		u64 *reg = &arch->gpr[arch->insn->reg];
+
+		*reg = x86_decode_read_result(arch->insn, value, *reg);
+		return;
+	}
+	if (arch->insn->op == DECODE_LODS) {
+		arch->gpr[RAX] = x86_decode_read_result(arch->insn, value, arch->gpr[RAX]);
 		string_step(vcpu);
 		return;
 	}
 
 	u64 none;
 
-	(void)x86_decode_apply(&arch->insn, value, arch->gpr, &arch->rflags, &none);
+	(void)x86_decode_apply(arch->insn, value, arch->gpr, &arch->rflags, &none);
 }
 
 size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)

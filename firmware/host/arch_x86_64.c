@@ -2,7 +2,7 @@
 /* The instructions that the host layer needs of an x86_64 processor. */
 #include "uefi.h"
 
-#include <arch/x86.h>
+#include <arch/asm.h>
 
 /* AMD APM vol. 3, appendix E: CPUID function 1 ECX, function 7 EBX. */
 #define CPUID_1_ECX_RDRAND BIT(30)

@@ -102,6 +102,7 @@ struct mem {
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */
 	u64 table_pages;
+	u64 generation; /* another whenever a page that was there may have moved; never 0 */
 	/* Recent translations, so that reading guest memory needs no walk. Tag: page number + 1. */
 	u64 cache_tag[MEM_CACHE];
 	u8 *cache_page[MEM_CACHE];
@@ -141,7 +142,7 @@ HV_MUST_CHECK enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write)
 
 /*
  * The host address of guest page @gpa & ~4095, filled in, and copied if shared and @for_write.
- * NULL when @gpa is not memory or none is left. Valid until the layer changes.
+ * NULL when @gpa is not memory or none is left. Valid as long as mem->generation stays.
  */
 u8 *mem_page(struct mem *mem, gpa_t gpa, bool for_write);
 

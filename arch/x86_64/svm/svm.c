@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD SVM with nested paging. AMD APM vol. 2, chapter 15, throughout. */
+#include <arch/asm.h>
 #include <arch/backend.h>
 #include <arch/x86.h>
 #include <internal/host.h>
@@ -178,7 +179,7 @@ static void assign_asid(struct svm_vcpu *svm)
 	}
 	svm->vmcb->guest_asid = cpu.asid_next++;
 	svm->asid_generation = cpu.asid_generation;
-	svm->dirty |= CLEAN_ASID;
+	svm->clean &= ~CLEAN_ASID;
 }
 
 #define READ_DR(n)                                                                                 \
@@ -214,7 +215,7 @@ static void svm_load(struct vcpu *vcpu)
 	vmcb->n_cr3 = pa(vcpu->vm->mem.root);
 	vmcb->tsc_offset = vcpu->vm->counter_offset + arch->state.tsc_adjust;
 	/* Another CPU, or another vCPU of this page, may have run since: claim nothing clean. */
-	arch->svm.dirty = CLEAN_ALL;
+	arch->svm.clean = 0;
 }
 
 static void svm_put(struct vcpu *vcpu)
@@ -271,6 +272,15 @@ static void exit_pio(const struct vmcb *vmcb, struct hv_exit *exit)
 	}
 }
 
+/*
+ * The length of the instruction that exited. Without NRIP save (emulators, the first SVM
+ * processors) @plain, without redundant prefixes, which no compiler emits.
+ */
+static inline u8 length_of(const struct vmcb *vmcb, u8 plain)
+{
+	return cpu.nrip_save ? (u8)(vmcb->next_rip - vmcb->rip) : plain;
+}
+
 static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
@@ -283,11 +293,11 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rip = arch->rip;
 	vmcb->rflags = arch->rflags;
 	vmcb->interrupt_shadow = arch->shadow;
-	vmcb->clean = CLEAN_ALL & ~arch->svm.dirty;
+	vmcb->clean = arch->svm.clean;
 
 	svm_enter(arch, pa(vmcb));
 
-	arch->svm.dirty = 0;
+	arch->svm.clean = CLEAN_ALL;
 	arch->gpr[RAX] = vmcb->rax;
 	arch->gpr[RSP] = vmcb->rsp;
 	arch->rip = vmcb->rip;
@@ -304,29 +314,23 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 
 	u64 code = vmcb->exit_code;
 
-	arch->insn_length = 0;
-	if (cpu.nrip_save)
-		arch->insn_length = (u8)(vmcb->next_rip - vmcb->rip);
-	/*
-	 * Without NRIP save (emulators, the first SVM processors) the lengths are those of the
-	 * instructions without redundant prefixes, which no compiler emits.
-	 */
 	switch ((u32)code) {
 	case VMEXIT_VMMCALL:
 		exit->reason = EXIT_HYPERCALL;
-		arch->insn_length = 3;
+		arch->insn_length = length_of(vmcb, 3);
 		return;
 	case VMEXIT_CPUID:
 		exit->reason = EXIT_ARCH;
 		exit->code = X86_EXIT_CPUID;
-		arch->insn_length = 2;
+		arch->insn_length = length_of(vmcb, 2);
 		return;
 	case VMEXIT_NPF:
 		exit->reason = EXIT_MEMORY;
 		exit->gpa = GPA(vmcb->exit_info2);
 		/* A fault on the guest's own page-table walk counts as a write: A and D bits. */
 		exit->is_write = vmcb->exit_info1 & (BIT(1) | BIT(33));
-		arch->insn_length = 0;
+		arch->cr3 = vmcb->cr3;
+		arch->code_64 = (vmcb->efer & EFER_LMA) && (vmcb->cs.attributes & BIT(9));
 		return;
 	case VMEXIT_INTR:
 	case VMEXIT_NMI:
@@ -340,7 +344,7 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 		exit->access.size = 8;
 		exit->access.is_write = vmcb->exit_info1 & 1;
 		exit->access.value = (u32)arch->gpr[RAX] | arch->gpr[RDX] << 32;
-		arch->insn_length = 2;
+		arch->insn_length = length_of(vmcb, 2);
 		return;
 	case VMEXIT_IOIO:
 		exit_pio(vmcb, exit);
@@ -348,7 +352,7 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 		return;
 	case VMEXIT_HLT:
 		exit->reason = EXIT_HALT;
-		arch->insn_length = 1;
+		arch->insn_length = length_of(vmcb, 1);
 		return;
 	case VMEXIT_VINTR:
 		exit->reason = EXIT_WINDOW;
@@ -365,7 +369,7 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	case VMEXIT_INVD:
 		exit->reason = EXIT_ARCH;
 		exit->code = X86_EXIT_WBINVD;
-		arch->insn_length = 2;
+		arch->insn_length = length_of(vmcb, 2);
 		return;
 	case VMEXIT_RDPMC:
 	case VMEXIT_INVLPGA:
@@ -382,7 +386,6 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	case VMEXIT_CR0_READ ... VMEXIT_CR15_WRITE:
 		exit->reason = EXIT_ARCH;
 		exit->code = X86_EXIT_CR;
-		arch->insn_length = 0;
 		return;
 	case VMEXIT_EXCEPTION + VECTOR_DB:
 	case VMEXIT_EXCEPTION + VECTOR_AC:
@@ -435,7 +438,7 @@ static void svm_request_window(struct vcpu *vcpu, bool on)
 		vmcb->intercept_misc1 &= ~INTERCEPT_VINTR;
 		vmcb->v_intr &= ~(V_IRQ | V_IGN_TPR);
 	}
-	arch->svm.dirty |= CLEAN_INTERCEPTS | CLEAN_TPR;
+	arch->svm.clean &= ~(CLEAN_INTERCEPTS | CLEAN_TPR);
 }
 
 static void svm_get_state(struct vcpu *vcpu)
@@ -520,7 +523,7 @@ static void svm_set_state(struct vcpu *vcpu)
 	m->tsc_offset = vcpu->vm->counter_offset + s->tsc_adjust;
 	svm_request_window(vcpu, false);
 	vcpu->pending |= PENDING_IRQ;
-	arch->svm.dirty = CLEAN_ALL;
+	arch->svm.clean = 0;
 	svm_flush(vcpu);
 }
 
@@ -532,6 +535,7 @@ static void svm_get_mode(const struct vcpu *vcpu, struct x86_mode *mode)
 	mode->cr3 = m->cr3;
 	mode->cr4 = m->cr4;
 	mode->efer = m->efer;
+	mode->rflags = vcpu->arch.rflags;
 	mode->cs_base = m->cs.base;
 	mode->cs_long = m->cs.attributes & BIT(9);
 	mode->cs_32bit = m->cs.attributes & BIT(10);

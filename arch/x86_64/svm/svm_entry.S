@@ -35,8 +35,8 @@ svm_enter:
 	movq 0x78(%rdi), %r15
 	movq 0x38(%rdi), %rdi
 	vmrun %rax
-	/* RAX and RSP are the host's again; every other general register is the guest's. */
-	movq (%rsp), %rax
+	/* RAX, RSP and RFLAGS are the host's again; every other general register is the guest's. */
+	popq %rax
 	movq %rcx, 0x08(%rax)
 	movq %rdx, 0x10(%rax)
 	movq %rbx, 0x18(%rax)
@@ -51,15 +51,12 @@ svm_enter:
 	movq %r13, 0x68(%rax)
 	movq %r14, 0x70(%rax)
 	movq %r15, 0x78(%rax)
-	popq %rdi
 	popq %r15
 	popq %r14
 	popq %r13
 	popq %r12
 	popq %rbp
 	popq %rbx
-	/* The direction flag may be the guest's: RFLAGS is restored by the exit, but say so. */
-	cld
 	ret
 	.size svm_enter, . - svm_enter
 	.section .note.GNU-stack, "", @progbits

@@ -6,17 +6,10 @@
 #ifndef ARCH_BACKEND_H
 #define ARCH_BACKEND_H
 
+#include <arch/mmu.h>
 #include <arch/x86.h>
 #include <internal/vcpu.h>
 #include <internal/vm.h>
-
-/* What is needed to walk the guest's page tables and to decode its instructions. */
-struct x86_mode {
-	u64 cr0, cr3, cr4, efer, cs_base;
-	bool cs_long;  /* 64-bit code */
-	bool cs_32bit; /* default size 32 */
-	u8 cpl;
-};
 
 struct x86_backend {
 	const char *name;

@@ -98,8 +98,23 @@ struct decode_insn {
 HV_MUST_CHECK enum hv_error x86_decode(const u8 *bytes, size_t available, enum decode_mode mode,
 				       struct decode_insn *out);
 
+/* The low @size bytes of @value; @size is 1, 2, 4 or 8. */
+static inline u64 x86_decode_cut(u64 value, unsigned int size)
+{
+	return value & (UINT64_MAX >> (64 - 8 * size));
+}
+
+/* The register or immediate operand of @insn, with more bits than count. */
+static inline u64 x86_decode_operand(const struct decode_insn *insn, const u64 gpr[16])
+{
+	return insn->has_imm ? insn->imm : gpr[insn->reg] >> (insn->high_byte ? 8 : 0);
+}
+
 /* What @insn, of DECODE_WRITE or DECODE_STOS, stores; cut to insn->size. */
-u64 x86_decode_write_value(const struct decode_insn *insn, const u64 gpr[16]);
+static inline u64 x86_decode_write_value(const struct decode_insn *insn, const u64 gpr[16])
+{
+	return x86_decode_cut(x86_decode_operand(insn, gpr), insn->size);
+}
 
 /*
  * The register that had the value @old after @value was read into it: zero-extended to 64 bits

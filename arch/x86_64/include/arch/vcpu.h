@@ -6,7 +6,7 @@
 #ifndef ARCH_VCPU_H
 #define ARCH_VCPU_H
 
-#include <arch/decode.h>
+#include <arch/fetch.h>
 #include <devices/vapic.h>
 #include <hv/types.h>
 
@@ -69,7 +69,7 @@ struct vmcb;
 
 struct svm_vcpu {
 	struct vmcb *vmcb; /* one page */
-	u32 dirty;         /* VMCB clean bits that the next entry must not claim */
+	u32 clean;         /* VMCB clean bits that the next entry may claim */
 	u32 asid;
 	u64 asid_generation;
 };
@@ -84,9 +84,13 @@ struct vcpu_arch {
 	bool shadow;    /* interrupts are held off for one instruction (sti, mov ss) */
 	bool window;    /* an exit was asked for when interrupts open */
 	bool loaded;
-	struct decode_insn insn; /* of the MMIO exit in progress */
+	/* Of the MMIO exit in progress: the guest's CR3, whether 64-bit code, the instruction. */
+	bool code_64;
+	u64 cr3;
+	const struct decode_insn *insn; /* in fetch */
 	struct svm_vcpu svm;
 	struct vapic apic;
+	struct fetch_cache fetch;
 	struct x86_state state; /* valid while frozen or not loaded; fpu and dr always when put */
 };
 

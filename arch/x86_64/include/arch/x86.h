@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* x86_64 as both vendors document it: registers, bits, instructions. AMD APM vol. 2, Intel SDM
- * vol. 3. */
+/* x86_64 as both vendors document it: registers and bits. AMD APM vol. 2, Intel SDM vol. 3. */
 #ifndef ARCH_X86_H
 #define ARCH_X86_H
 
@@ -15,6 +14,7 @@
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
+#define CR4_PSE      BIT(4)
 #define CR4_PAE      BIT(5)
 #define CR4_PGE      BIT(7)
 #define CR4_OSFXSR   BIT(9)
@@ -35,14 +35,21 @@
 #define RFLAGS_IF    BIT(9)
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
+#define RFLAGS_AC    BIT(18)
 
-#define PTE_PRESENT BIT(0)
-#define PTE_LARGE   BIT(7)
-#define PTE_ADDRESS 0x000ffffffffff000u
+#define PTE_PRESENT  BIT(0)
+#define PTE_WRITE    BIT(1)
+#define PTE_USER     BIT(2)
+#define PTE_ACCESSED BIT(5)
+#define PTE_DIRTY    BIT(6)
+#define PTE_LARGE    BIT(7)
+#define PTE_ADDRESS  0x000ffffffffff000u
+#define PTE_NX       BIT(63)
 
 #define VECTOR_DB 1
 #define VECTOR_UD 6
 #define VECTOR_GP 13
+#define VECTOR_PF 14
 #define VECTOR_AC 17
 #define VECTOR_MC 18
 
@@ -67,40 +74,5 @@
 #define MSR_VM_HSAVE_PA  0xc0010117u
 
 #define PAT_RESET 0x0007040600070406u
-
-static inline u64 rdmsr(u32 msr)
-{
-	u32 low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return low | (u64)high << 32;
-}
-
-static inline void wrmsr(u32 msr, u64 value)
-{
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
-}
-
-static inline u64 rdtsc(void)
-{
-	u32 low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return low | (u64)high << 32;
-}
-
-struct cpuid_regs {
-	u32 eax, ebx, ecx, edx;
-};
-
-static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
-{
-	struct cpuid_regs r;
-
-	__asm__ volatile("cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(subleaf));
-	return r;
-}
 
 #endif
