@@ -38,7 +38,7 @@
 #define HCR_EN       BIT(0)
 #define HCR_UIE      BIT(1)  /* a maintenance interrupt when one list register or none is in use */
 #define HCR_LRENPIE  BIT(2)  /* the same when EOIcount is not 0 */
-#define HCR_NPIE     BIT(3)  /* the same when none of them is pending */
+#define HCR_NPIE     BIT(3)  /* the same when none is pending and not active */
 #define HCR_TDIR     BIT(14) /* GICv3: writes to ICC_DIR_EL1 trap */
 #define HCR_EOICOUNT 27
 
@@ -288,52 +288,6 @@ bool gic_host_maintenance(void)
 	return read32(host.gich, GICH_MISR);
 }
 
-void gic_host_fold(struct vcpu *vcpu)
-{
-	struct vcpu_arch *arch = &vcpu->arch;
-
-	if (arch->lr_count) {
-		u32 missing = arch->lr_more ? (u32)(hcr_read() >> HCR_EOICOUNT) & 0x1f : 0;
-
-		if (missing)
-			vgic_end_missing(&vcpu->vm->arch.gic, vcpu->index, missing);
-		for (u32 i = 0; i < arch->lr_count; i++) {
-			struct vgic_lr *lr = &arch->lrs[i];
-
-			lr_read_state(i, lr);
-			lr_clear(i);
-			/* The end of it in the guest has ended the physical one as well. */
-			if (lr->hw_intid && !lr->pending && !lr->active)
-				arch->vtimer_active = false;
-		}
-		vgic_fold(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, arch->lr_count);
-		arch->lr_count = 0;
-		vcpu->pending |= PENDING_IRQ;
-	}
-	timer_sample(vcpu);
-}
-
-void gic_host_fill(struct vcpu *vcpu)
-{
-	struct vcpu_arch *arch = &vcpu->arch;
-	bool pending = false;
-	u64 hcr = HCR_EN;
-
-	arch->lr_count = vgic_fill(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, host.list_registers,
-				   &arch->lr_more);
-	for (u32 i = 0; i < arch->lr_count; i++) {
-		lr_write(i, &arch->lrs[i]);
-		pending |= arch->lrs[i].pending;
-	}
-	if (arch->lr_more) {
-		hcr |= HCR_UIE | HCR_LRENPIE | HCR_TDIR;
-		/* Where none is pending now, it would come at once and change nothing. */
-		if (pending)
-			hcr |= HCR_NPIE;
-	}
-	hcr_write(hcr);
-}
-
 /* ---- the guest's CPU interface: VMCR and active priorities ---- */
 
 /* The same places in both versions, but for the mask's width. */
@@ -367,6 +321,14 @@ static void vmcr_unpack(struct vgic_cpu_if *cpu, u64 vmcr)
 	cpu->bpr1 = (vmcr >> VMCR_BPR1) & 7;
 	cpu->bpr0 = (vmcr >> VMCR_BPR0) & 7;
 	cpu->pmr = (vmcr >> VMCR_PMR) & 0xff;
+}
+
+/* What the guest has made of it since; nothing traps. */
+static void vmcr_update(struct vcpu *vcpu)
+{
+	vmcr_unpack(vgic_cpu_if(&vcpu->vm->arch.gic, vcpu->index),
+		    host.version == VGIC_V3 ? sysreg_read(ICH_VMCR_EL2)
+					    : read32(host.gich, GICH_VMCR));
 }
 
 /*
@@ -419,6 +381,61 @@ static void ap_widen(u32 words[4], u32 value)
 		words[(n << shift) / 32] |= (value >> n & 1) << (n << shift) % 32;
 }
 
+static void end_missing(struct vcpu *vcpu)
+{
+	u32 missing = (u32)(hcr_read() >> HCR_EOICOUNT) & 0x1f;
+
+	if (!missing)
+		return;
+	vmcr_update(vcpu);
+	/*
+	 * Only the end of interrupt in EOImode 0 deactivates; writes to DIR trap. IHI 0069,
+	 * "ICH_HCR_EL2", EOIcount; QEMU counts in EOImode 1 as well.
+	 */
+	if (!vgic_cpu_if(&vcpu->vm->arch.gic, vcpu->index)->eoimode)
+		vgic_end_missing(&vcpu->vm->arch.gic, vcpu->index, missing);
+}
+
+void gic_host_fold(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+
+	if (arch->lr_count) {
+		if (arch->lr_more)
+			end_missing(vcpu);
+		for (u32 i = 0; i < arch->lr_count; i++) {
+			struct vgic_lr *lr = &arch->lrs[i];
+
+			lr_read_state(i, lr);
+			lr_clear(i);
+			/* The end of it in the guest has ended the physical one as well. */
+			if (lr->hw_intid && !lr->pending && !lr->active)
+				arch->vtimer_active = false;
+		}
+		vgic_fold(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, arch->lr_count);
+		arch->lr_count = 0;
+		vcpu->pending |= PENDING_IRQ;
+	}
+	timer_sample(vcpu);
+}
+
+void gic_host_fill(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	u64 more = 0;
+
+	vmcr_update(vcpu);
+	arch->lr_count = vgic_fill(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, host.list_registers,
+				   &arch->lr_more);
+	for (u32 i = 0; i < arch->lr_count; i++)
+		lr_write(i, &arch->lrs[i]);
+	if (arch->lr_more)
+		more = vgic_cpu_if(&vcpu->vm->arch.gic, vcpu->index)->eoimode
+			       ? HCR_NPIE
+			       : HCR_UIE | HCR_LRENPIE;
+	hcr_write(HCR_EN | more | (host.version == VGIC_V3 ? HCR_TDIR : 0));
+}
+
 void gic_host_load(struct vcpu *vcpu)
 {
 	const struct vgic_cpu_if *cpu = vgic_cpu_if(&vcpu->vm->arch.gic, vcpu->index);
@@ -446,12 +463,11 @@ void gic_host_put(struct vcpu *vcpu)
 	gic_host_fold(vcpu);
 	/* No maintenance interrupt may be left for the firmware to wonder at. */
 	hcr_write(0);
+	vmcr_update(vcpu);
 	if (host.version == VGIC_V3) {
-		vmcr_unpack(cpu, sysreg_read(ICH_VMCR_EL2));
 		cpu->ap0r[0] = AP_READ(8);
 		cpu->ap1r[0] = AP_READ(9);
 	} else {
-		vmcr_unpack(cpu, read32(host.gich, GICH_VMCR));
 		cpu->ap0r[0] = read32(host.gich, GICH_APR);
 	}
 }

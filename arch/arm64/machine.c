@@ -67,6 +67,22 @@ static enum io_result redist_io(void *ctx, struct io_access *access)
 	return vgic_redist_io(&folded(ctx, access)->arch.gic, access);
 }
 
+/*
+ * GICC_DIR, the one register of its page. GICv2 has no trap for what it may name that is in no list
+ * register. IHI 0048 section 4.4.15.
+ */
+#define GICC_DIR_INTID 0x3ffu
+
+static enum io_result dir_io(void *ctx, struct io_access *access)
+{
+	if (!access->is_write)
+		access->value = 0;
+	else if (access->offset == 0)
+		vgic_deactivate(&folded(ctx, access)->arch.gic, access->vcpu,
+				(u32)access->value & GICC_DIR_INTID);
+	return IO_DONE;
+}
+
 /* ---- composition ---- */
 
 static u64 dist_size(const struct vm *vm)
@@ -88,6 +104,12 @@ static enum hv_error add_gic(struct vm *vm)
 					 .length = vm->vcpu_count * VGIC_REDIST_SIZE,
 					 .handler = redist_io,
 					 .ctx = vm};
+	const struct io_region dir = {.name = "GIC deactivation",
+				      .space = IO_MMIO,
+				      .base = GICC_BASE + VGIC_V2_DIR_PAGE,
+				      .length = VGIC_V2_CPU_SIZE - VGIC_V2_DIR_PAGE,
+				      .handler = dir_io,
+				      .ctx = vm};
 	enum hv_error err;
 
 	vm_record_add(vm, &vgic_dist_state, &vm->arch.gic, 0);
@@ -98,7 +120,10 @@ static enum hv_error add_gic(struct vm *vm)
 		return err;
 	if (vm->arch.gic.here == VGIC_V3)
 		return io_register(&vm->io, &redist);
-	return mem_add_mapped(&vm->mem, GPA(GICC_BASE), VGIC_V2_CPU_SIZE,
+	err = io_register(&vm->io, &dir);
+	if (err)
+		return err;
+	return mem_add_mapped(&vm->mem, GPA(GICC_BASE), VGIC_V2_DIR_PAGE,
 			      gic_host_vcpu_interface());
 }
 

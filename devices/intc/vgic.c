@@ -479,7 +479,7 @@ __attribute__((noinline)) static u32 fill(struct vgic *gic, struct vgic_cpu *vcp
 	for (u32 i = 0; i < order.count; i++)
 		give(gic, vcpu, order.keys[i] & 0xff, &lrs[i]);
 	/* In EOImode 1 there is nothing to ask for if only active ones wait. */
-	*more = order.full && (!vcpu->cpu_if.eoimode || lrs[order.count - 1].pending);
+	*more = order.full && (!vcpu->cpu_if.eoimode || !lrs[order.count - 1].active);
 	return order.count;
 }
 

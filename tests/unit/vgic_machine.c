@@ -51,7 +51,7 @@ static bool maintenance(const struct vgic_machine *m, u32 cpu)
 		if (!lr->pending && !lr->active && lr->eoi_notify)
 			return true;
 		valid += lr->pending || lr->active;
-		pending += lr->pending;
+		pending += lr->pending && !lr->active;
 	}
 	return hw->more && (hw->eoimode ? !pending : valid <= 1);
 }

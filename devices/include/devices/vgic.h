@@ -254,7 +254,8 @@ void vgic_send_sgi0(struct vgic *gic, u32 cpu, u64 icc_sgi0r);
  * interrupt: underflow in EOImode 0, no pending in EOImode 1; and when the guest enables a group.
  * If active ones wait, the end of interrupt may find them missing: the hardware counts that in
  * EOIcount, for vgic_end_missing(), and has a maintenance interrupt for it (list register entry not
- * present); in EOImode 1, a write to ICC_DIR_EL1 or GICC_DIR has to trap, for vgic_deactivate().
+ * present). In EOImode 1, whatever *@more says, a write to ICC_DIR_EL1 or GICC_DIR has to trap, for
+ * vgic_deactivate(), and EOIcount says nothing.
  */
 u32 vgic_fill(struct vgic *gic, u32 cpu, struct vgic_lr *lrs, u32 max, bool *more);
 

@@ -23,7 +23,9 @@
 /* The guest's physical addresses have 36 bits: see IPA_BITS in stage2.c. */
 #define RAM_END GIB(64)
 
-#define VGIC_V2_CPU_SIZE KIB(8) /* GICv2: GICC, and GICC_DIR in a page of its own */
+/* GICv2: GICC, a page that is the hardware's, and one with GICC_DIR, which is emulated. */
+#define VGIC_V2_CPU_SIZE KIB(8)
+#define VGIC_V2_DIR_PAGE KIB(4) /* offset */
 
 #define INTID_UART        33u
 #define INTID_DEVICE_BASE 48u /* lines that the resource allocator gives out */
