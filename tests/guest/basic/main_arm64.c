@@ -173,13 +173,6 @@ static void do_call(void *address)
 	((void (*)(void))address)();
 }
 
-/* An external abort, for a read, a write (ESR_WNR) or a fetch, at @address and not on a walk. */
-static bool is_external(int class, int want, uint64_t address, uint64_t wnr)
-{
-	return class == want && (fault_esr & ESR_FSC) == FSC_EXTERNAL && fault_far == address &&
-	       (fault_esr & ESR_WNR) == wnr;
-}
-
 /* Entries of the table of level 1 that no memory needs: addresses from 16 GiB on. */
 #define EXECUTABLE 16u
 #define WALK       17u
@@ -190,19 +183,20 @@ static void check_unmapped(void)
 	int class = catch_fault(do_read, (void *)UNMAPPED);
 	uint64_t address;
 
-	report(is_external(class, EC_DABT_CURRENT, UNMAPPED, 0),
+	report(fault_is_external(class, EC_DABT_CURRENT, UNMAPPED, 0),
 	       "reading where nothing is: external abort");
 	class = catch_fault(do_write, (void *)(UNMAPPED + 0x124u));
-	report(is_external(class, EC_DABT_CURRENT, UNMAPPED + 0x124u, ESR_WNR),
+	report(fault_is_external(class, EC_DABT_CURRENT, UNMAPPED + 0x124u, ESR_WNR),
 	       "writing there: the same");
 	class = catch_fault(do_pair, (void *)(UNMAPPED + 0x10u));
-	report(is_external(class, EC_DABT_CURRENT, UNMAPPED + 0x10u, 0),
+	report(fault_is_external(class, EC_DABT_CURRENT, UNMAPPED + 0x10u, 0),
 	       "reading a pair: the same");
 	/* The first GiB once more, so that instructions may be fetched from it. */
 	mmu_set(EXECUTABLE, MMU_NORMAL);
 	address = GIB(EXECUTABLE) + UNMAPPED;
 	class = catch_fault(do_call, (void *)address);
-	report(is_external(class, EC_IABT_CURRENT, address, 0), "fetching instructions: the same");
+	report(fault_is_external(class, EC_IABT_CURRENT, address, 0),
+	       "fetching instructions: the same");
 	mmu_set(EXECUTABLE, 0);
 }
 

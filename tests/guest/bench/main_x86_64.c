@@ -2,12 +2,11 @@
 /*
  * Round trips, counted in the guest's own time-stamp counter: executed instructions where the
  * emulator runs with -icount. Runs unchanged on any hypervisor that starts PVH or multiboot
- * kernels. Loops of 10,000, the least of three, loop overhead of 3 to 5 instructions included.
+ * kernels. Loop overhead is 3 to 5 instructions.
  */
-#include "payload.h"
+#include "measure.h"
 
-#define LOOPS 10000
-#define APIC  0xfee00000u
+#define APIC 0xfee00000u
 
 static uint64_t hypercall_number;
 static volatile uint64_t ipis;
@@ -64,20 +63,6 @@ static void do_self_ipi(void)
 {
 	mmio_write(APIC + 0x300, 0x00040000 | 0x40);
 }
-
-#define MEASURE(name, body)                                                                        \
-	do {                                                                                       \
-		uint64_t best = UINT64_MAX;                                                        \
-		for (int round = 0; round < 3; round++) {                                          \
-			uint64_t start = rdtsc();                                                  \
-			for (int i = 0; i < LOOPS; i++)                                            \
-				body();                                                            \
-			uint64_t took = rdtsc() - start;                                           \
-			if (took < best)                                                           \
-				best = took;                                                       \
-		}                                                                                  \
-		print("bench: %s %llu\n", name, (unsigned long long)(best / LOOPS));               \
-	} while (0)
 
 void payload_main(void)
 {

@@ -8,27 +8,15 @@
 #define PAGES 2048
 #define PAGE  4096
 
-#define UART_DATA     0x3f8
-#define UART_STATUS   0x3fd
-#define UART_RECEIVED 0x01
-
 static volatile uint8_t memory[PAGES][PAGE] __attribute__((aligned(PAGE)));
-
-static void wait_for_key(void)
-{
-	while (!(inb(UART_STATUS) & UART_RECEIVED))
-		__asm__ volatile("pause");
-	while (inb(UART_STATUS) & UART_RECEIVED)
-		(void)inb(UART_DATA);
-}
 
 static uint64_t write_all(uint8_t value)
 {
-	uint64_t start = rdtsc();
+	uint64_t start = instructions();
 
 	for (int i = 0; i < PAGES; i++)
 		memory[i][0] = value;
-	return rdtsc() - start;
+	return instructions() - start;
 }
 
 void payload_main(void)

@@ -388,11 +388,9 @@ static void check_active(void)
 
 /* ---- levels ---- */
 
-#define UART_CR    (UART_BASE + 0x30)
-#define UART_IMSC  (UART_BASE + 0x38)
-#define UART_ICR   (UART_BASE + 0x44)
-#define UART_TX    0x20u
-#define UARTCR_ALL 0x301u /* on, receives, transmits */
+#define UART_IMSC (UART_BASE + 0x38)
+#define UART_ICR  (UART_BASE + 0x44)
+#define UART_TX   0x20u
 
 /*
  * The PL011's line is high from a character sent to the write of UARTICR. What is printed may be
@@ -415,7 +413,6 @@ static void check_level(void)
 	uint32_t id;
 
 	reset();
-	mmio_write(UART_CR, UARTCR_ALL);
 	mmio_write(UART_IMSC, 0);
 	lower_line();
 	gic_set_priority(INTID_UART, LOW);

@@ -87,6 +87,14 @@ __attribute__((noinline)) int catch_fault(void (*body)(void *), void *ctx)
 	return fault_number;
 }
 
+void wait_for_key(void)
+{
+	while (!payload_typed())
+		cpu_relax();
+	while (payload_typed())
+		;
+}
+
 /* newlib's printf wants a heap for what these formats never use; it gets none. */
 void *_sbrk_r(struct _reent *reent, ptrdiff_t bytes)
 {

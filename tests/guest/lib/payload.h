@@ -45,12 +45,18 @@ static inline void mmio_write(uint64_t address, uint32_t value);
 static inline uint32_t mmio_read(uint64_t address);
 /* For loops that only wait. */
 static inline void cpu_relax(void);
+/* How many were executed, from any beginning, where one takes a nanosecond (-icount shift=0). */
+static inline uint64_t instructions(void);
+/* Waits until something is typed on the machine's serial port, and takes it. */
+void wait_for_key(void);
 
 /* ---- between the two parts of this runtime ---- */
 
 /* By start_ARCH.S: sets the machine up and calls payload_run(). */
 void payload_run(void);
 void payload_putc(char c);
+/* Takes what was typed, if anything was. */
+bool payload_typed(void);
 /* Ends the machine, or waits for ever. */
 __attribute__((noreturn)) void payload_off(int result);
 /* False: nobody handles interrupt @number. */

@@ -16,7 +16,10 @@ bool payload_mmu_off __attribute__((weak));
 extern char payload_header[], payload_end[];
 
 #define UART_FR      (UART_BASE + 0x18)
+#define UART_FR_RXFE 0x10u
 #define UART_FR_TXFF 0x20u
+#define UART_CR      (UART_BASE + 0x30)
+#define UART_CR_ON   0x301u /* and receives and transmits */
 
 void payload_putc(char c)
 {
@@ -27,6 +30,14 @@ void payload_putc(char c)
 	while (mmio_read(UART_FR) & UART_FR_TXFF)
 		cpu_relax();
 	mmio_write(UART_BASE, (uint8_t)c);
+}
+
+bool payload_typed(void)
+{
+	if (mmio_read(UART_FR) & UART_FR_RXFE)
+		return false;
+	(void)mmio_read(UART_BASE);
+	return true;
 }
 
 void payload_off(int result)
@@ -76,6 +87,12 @@ void payload_vector(uint64_t vector, uint64_t *frame)
 	      (unsigned long long)frame[FRAME_PC], (unsigned long long)esr,
 	      (unsigned long long)far);
 	payload_exit(PAYLOAD_ERROR);
+}
+
+bool fault_is_external(int class, int want, uint64_t address, uint64_t wnr)
+{
+	return class == want && (fault_esr & ESR_FSC) == FSC_EXTERNAL && fault_far == address &&
+	       (fault_esr & ESR_WNR) == wnr;
 }
 
 /* ---- memory ---- */
@@ -129,6 +146,7 @@ void payload_setup(const void *dtb)
 	sysreg_write("sctlr_el1", SCTLR_RES1);
 	if (!payload_mmu_off)
 		mmu_on();
+	mmio_write(UART_CR, UART_CR_ON);
 	(void)catch_fault(find_testdev, &found);
 	payload_testdev = found;
 	payload_run();

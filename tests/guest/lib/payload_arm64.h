@@ -30,8 +30,8 @@
 #define FRAME_PSTATE 32
 
 #define EC_UNKNOWN      0x00
+#define EC_SYSREG       0x18
 #define EC_IABT_CURRENT 0x21
-#define EC_PC_ALIGNMENT 0x22
 #define EC_DABT_CURRENT 0x25
 #define EC_SERROR       0x2f
 
@@ -47,6 +47,11 @@ extern bool payload_testdev;
 extern const void *payload_dtb;
 /* Of the last exception that was caught. */
 extern uint64_t fault_esr, fault_far;
+/*
+ * Whether the one just caught, of @class, is a synchronous external abort at @address that isn't on
+ * a walk: EC_IABT_CURRENT, or EC_DABT_CURRENT with @wnr 0 or ESR_WNR.
+ */
+bool fault_is_external(int class, int want, uint64_t address, uint64_t wnr);
 
 /* A payload that defines it as true starts with the MMU off. */
 extern bool payload_mmu_off;
@@ -133,9 +138,13 @@ static inline void irq_window(void)
 	irq_off();
 }
 
-static inline uint64_t counter(void)
+/* The virtual counter, which ticks once in 16 instructions at 62.5 MHz. */
+static inline uint64_t instructions(void)
 {
-	return sysreg_read("cntvct_el0");
+	uint64_t hz = sysreg_read("cntfrq_el0");
+	uint64_t ticks = sysreg_read("cntvct_el0");
+
+	return ticks / hz * 1000000000 + ticks % hz * 1000000000 / hz;
 }
 
 /* Calls by HVC and by SMC: SMCCC, Arm DEN 0028. */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "payload.h"
 
+#define UART_DATA     0x3f8
+#define UART_STATUS   0x3fd
+#define UART_RECEIVED 0x01
+
 extern char payload_stubs[];
 void payload_setup(void);
 void payload_interrupt(uint64_t vector, uint64_t *frame);
@@ -15,6 +19,14 @@ static struct {
 void payload_putc(char c)
 {
 	outb(PORT_PUTC, (uint8_t)c);
+}
+
+bool payload_typed(void)
+{
+	if (!(inb(UART_STATUS) & UART_RECEIVED))
+		return false;
+	(void)inb(UART_DATA);
+	return true;
 }
 
 void payload_off(int result)

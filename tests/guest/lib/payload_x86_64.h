@@ -39,6 +39,12 @@ static inline uint64_t rdtsc(void)
 	return low | (uint64_t)high << 32;
 }
 
+/* Nothing scales it. */
+static inline uint64_t instructions(void)
+{
+	return rdtsc();
+}
+
 static inline uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t low, high;

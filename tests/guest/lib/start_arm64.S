@@ -19,7 +19,8 @@ payload_header:
 payload_start:
 	msr daifset, #15
 	mov x20, x0
-	mov x0, #3 << 20			/* CPACR_EL1.FPEN: no trap of vector registers */
+	/* CPACR_EL1: FPEN, ZEN and SMEN, so that what traps does so to whoever is below. */
+	movz x0, #0x333, lsl #16
 	msr cpacr_el1, x0
 	ldr x0, =payload_vectors
 	msr vbar_el1, x0
