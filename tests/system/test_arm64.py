@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""What only arm64 has: its payload kernels and ways to go wrong, on each kind of its machines."""
+
+import time
+import unittest
+
+from support import GUID, SystemTest
+
+# GICv3 and GICv2, EL2 without and with VHE, an old processor and one with all that there is.
+MODELS = ("virt-gicv3", "virt-gicv2", "virt-vhe", "virt-max-10")
+BOOTARGS = "what anew was told  with spaces"
+INITRD = b"the first line of an initrd\nand another\n"
+
+
+class Arm64Test(SystemTest):
+    """Machines of arm64."""
+
+    arch = "arm64"
+
+
+class Payloads:
+    """Small kernels of ours that check one thing each."""
+
+    def check(self, name):
+        self.check_payload(self.payloads(name), name)
+
+    def test_basic(self):
+        self.check("basic")
+
+    def test_decode(self):
+        self.check("decode")
+
+    def test_unmapped(self):
+        self.check("unmapped")
+
+    def test_gic(self):
+        m = self.payloads("gic")
+        m.expect(rf"^GICv{2 if self.model == 'virt-gicv2' else 3}, \d+ interrupts$", 60)
+        self.check_payload(m, "gic")
+
+    def test_mmu_off(self):
+        """What anew wrote into a guest's memory, as the guest sees it past all caches."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        initrd = self.logs / "first-line.txt"
+        initrd.write_bytes(INITRD)
+        m = self.payloads("mmu-off", files={"first-line.txt": initrd},
+                          extra=f"initrd = first-line.txt\ncmdline = {BOOTARGS}, watch\n")
+        m.expect(r"^memory: 32 MiB$")
+        m.expect(rf"^bootargs: {BOOTARGS}, watch$")
+        m.expect(rf"^initrd: {len(INITRD)} bytes, the first line of an initrd$")
+        first = m.expect(rf"^id: ({GUID})$").group(1)
+        m.expect(r"^payload: watching the id$")
+        self.assertIn(first, m.monitor("genid mmu-off show"))
+        m.monitor("snapshot mmu-off s1")
+        m.monitor("restore s1 --intent rollback")
+        m.event("restored", 30, intent="rollback")
+        m.focus_guest()
+        second = m.expect(rf"^new id: ({GUID})$").group(1)
+        self.assertNotEqual(first, second)
+        m.expect(r"^payload: result 0$")
+
+
+class BadGuests:
+    """A guest that breaks itself breaks nothing else; the monitor answers."""
+
+    def test_undecodable(self):
+        m = self.payloads("undecodable")
+        m.event("vm", 30, vm="undecodable", state="failed")
+        self.assertRegex(m.monitor("info undecodable"), r"can't decode.*instruction 3dc00000")
+
+    def test_wild_jump(self):
+        """It gets one abort after the other, for ever, and its neighbour runs as ever."""
+        m = self.payloads("wild-jump", "basic")
+        m.expect(r"about to jump into nowhere")
+        m.event("vm", 120, vm="basic", state="off")
+        self.assertRegex(m.monitor("list"), r"wild-jump +running")
+        m.monitor("reset wild-jump")
+        m.focus_guest()
+        m.expect(r"about to jump into nowhere")
+
+
+for model in MODELS:
+    for tests in (Payloads, BadGuests):
+        name = f"{tests.__name__}_{model}".replace("-", "_")
+        globals()[name] = type(name, (tests, Arm64Test), {"model": model, "__module__": __name__})
+
+
+class Machines(Arm64Test):
+    """Machines on which anew can't run."""
+
+    def test_no_el2(self):
+        m = self.prepared(machine="virt-noel2", conf="")
+        m.power_on()
+        for _ in range(300):
+            if "needs EL2" in self.console():
+                return
+            time.sleep(0.2)
+        self.fail("anew didn't say that EL2 is missing:\n" + self.console())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
