@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from support import GUID, READY, RESEED, TOP, for_every_machine
+from support import MACHINES, READY, RESEED, TOP, USUAL_MACHINES, for_machines
 
 SOME_ID = "12345678-9abc-def0-1234-56789abcdef0"
 
@@ -150,8 +150,9 @@ class BadInput:
             self.assertRegex(self.console(), wanted)
 
 
-for tests in (Identity, Life, BadInput):
-    for_every_machine(tests, globals())
+for_machines(MACHINES, Identity, globals())
+for_machines(USUAL_MACHINES, Life, globals())
+for_machines(USUAL_MACHINES, BadInput, globals())
 
 
 if __name__ == "__main__":
