@@ -4,18 +4,11 @@
 import time
 import unittest
 
-from support import GUID, SystemTest
+from support import GUID, MACHINES, SystemTest, for_machines
 
-# GICv3 and GICv2, EL2 without and with VHE, an old processor and one with all that there is.
-MODELS = ("virt-gicv3", "virt-gicv2", "virt-vhe", "virt-max-10")
+EVERY_KIND = [(arch, model) for arch, model in MACHINES if arch == "arm64"]
 BOOTARGS = "what anew was told  with spaces"
 INITRD = b"the first line of an initrd\nand another\n"
-
-
-class Arm64Test(SystemTest):
-    """Machines of arm64."""
-
-    arch = "arm64"
 
 
 class Payloads:
@@ -79,14 +72,14 @@ class BadGuests:
         m.expect(r"about to jump into nowhere")
 
 
-for model in MODELS:
-    for tests in (Payloads, BadGuests):
-        name = f"{tests.__name__}_{model}".replace("-", "_")
-        globals()[name] = type(name, (tests, Arm64Test), {"model": model, "__module__": __name__})
+for_machines(EVERY_KIND, Payloads, globals())
+for_machines(EVERY_KIND, BadGuests, globals())
 
 
-class Machines(Arm64Test):
+class Machines(SystemTest):
     """Machines on which anew can't run."""
+
+    arch = "arm64"
 
     def test_no_el2(self):
         m = self.prepared(machine="virt-noel2", conf="")
