@@ -58,6 +58,12 @@ void gic_host_put(struct vcpu *vcpu);
  * timer's line up to date. The list registers are filled again before the next entry.
  */
 void gic_host_fold(struct vcpu *vcpu);
+/* gic_host_fold() where there may be anything to take back. */
+static inline void gic_host_fold_if_used(struct vcpu *vcpu)
+{
+	if (vcpu->arch.lr_count || vcpu->arch.vtimer_active)
+		gic_host_fold(vcpu);
+}
 /* Fills the list registers anew. */
 void gic_host_fill(struct vcpu *vcpu);
 /* Whether the guest has ended what list register @index held. */
@@ -85,6 +91,8 @@ enum io_result timer_register(struct vcpu *vcpu, u32 reg, struct io_access *acce
 
 /* Whether the machine has what the baseline promises; each lack is one log line. */
 HV_MUST_CHECK enum hv_error sysreg_check(void);
+/* What of the baseline depends on the machine's kind, once that is known. */
+void sysreg_init(void);
 HV_MUST_CHECK enum hv_error sysreg_register(struct vm *vm);
 /* Breakpoints and watchpoints of the guest into the hardware, and out of it. */
 void sysreg_debug_load(const struct arm64_state *state);

@@ -53,7 +53,7 @@ static struct vm *folded(void *ctx, const struct io_access *access)
 {
 	struct vm *vm = ctx;
 
-	gic_host_fold(&vm->vcpus[access->vcpu]);
+	gic_host_fold_if_used(&vm->vcpus[access->vcpu]);
 	return vm;
 }
 

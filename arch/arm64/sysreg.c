@@ -31,12 +31,18 @@
 /* The registers of op0 3, op1 0, CRn 0, by CRm and op2; what isn't named is 0. */
 #define ID(crm, op2) (((crm)-1) * 8 + (op2))
 
-static const u64 id_registers[7 * 8] = {
+static u64 id_registers[7 * 8] = {
 	[ID(4, 0)] = PFR0,
 	[ID(5, 0)] = DFR0,
 	[ID(6, 0)] = ISAR0,
 	[ID(7, 0)] = MMFR0,
 };
+
+void sysreg_init(void)
+{
+	if (gic_host_version() == VGIC_V3)
+		id_registers[ID(4, 0)] |= PFR0_GIC;
+}
 
 /* Bits of a field of an ID register that the machine must have at least. */
 struct requirement {
@@ -255,30 +261,35 @@ static enum io_result id_register(u32 reg, struct io_access *access)
 	if (access->is_write)
 		return IO_FAULT;
 	access->value = id_registers[at];
-	if (at == ID(4, 0) && gic_host_version() == VGIC_V3)
-		access->value |= PFR0_GIC;
 	return IO_DONE;
 }
 
-static enum io_result sysreg_io(void *ctx, struct io_access *access)
+/* Kept apart, so that the reads of ID registers need no stack frame. */
+__attribute__((noinline)) static enum io_result other_register(struct vm *vm, u32 reg,
+							       struct io_access *access)
 {
-	struct vm *vm = ctx;
 	struct vcpu *vcpu = &vm->vcpus[access->vcpu];
-	u32 reg = (u32)access->offset;
-	u32 group = reg & ~(SYSREG(0, 0, 0, 15, 7));
 
-	if (group == SYSREG(3, 0, 0, 0, 0) && SYSREG_CRM(reg) - 1 < 7)
-		return id_register(reg, access);
 	for (u32 i = 0; i < ARRAY_COUNT(rows); i++)
 		if (rows[i].reg == reg)
 			return emulate(vcpu, &rows[i], access);
-	if (group == SYSREG(2, 0, 0, 0, 0) && SYSREG_OP2(reg) >= 4 && SYSREG_CRM(reg) < DEBUG_PAIRS)
+	if (SYSREG_GROUP(reg) == SYSREG(2, 0, 0, 0, 0) && SYSREG_OP2(reg) >= 4 &&
+	    SYSREG_CRM(reg) < DEBUG_PAIRS)
 		return debug_pair(&vcpu->arch.state, SYSREG_CRM(reg), SYSREG_OP2(reg), access);
 	log_limited(&vm->log_limit, LOG_DEBUG,
 		    "%s: %s of unknown system register S%u_%u_C%u_C%u_%u refused", vm->config.name,
 		    access->is_write ? "write" : "read", SYSREG_OP0(reg), SYSREG_OP1(reg),
 		    SYSREG_CRN(reg), SYSREG_CRM(reg), SYSREG_OP2(reg));
 	return IO_FAULT;
+}
+
+static enum io_result sysreg_io(void *ctx, struct io_access *access)
+{
+	u32 reg = (u32)access->offset;
+
+	if (SYSREG_GROUP(reg) == SYSREG(3, 0, 0, 0, 0) && SYSREG_CRM(reg) - 1 < 7)
+		return id_register(reg, access);
+	return other_register(ctx, reg, access);
 }
 
 enum hv_error sysreg_register(struct vm *vm)

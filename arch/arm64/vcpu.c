@@ -85,6 +85,7 @@ static bool has_hcrx(void)
 enum hv_error arch_cpu_on(void)
 {
 	stage2_init();
+	sysreg_init();
 	/*
 	 * API, APK, ATA and what HCRX_EL2 allows stay clear: pointer authentication, memory tags
 	 * and memory copies aren't of the baseline, and trap or are undefined.
@@ -414,6 +415,17 @@ static bool translate(u64 far, u64 *ipa)
 	return !(par & 1);
 }
 
+static u64 gpr_read(const struct arm64_state *s, u32 n)
+{
+	return n == 31 ? 0 : s->x[n];
+}
+
+static void gpr_write(struct arm64_state *s, u32 n, u64 value)
+{
+	if (n != 31)
+		s->x[n] = value;
+}
+
 /* Arm ARM D19.2.37 (ISS of aborts), D19.2.63 (HPFAR_EL2). */
 static void exit_abort(u64 esr, struct hv_exit *exit)
 {
@@ -447,7 +459,6 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	u64 esr = sysreg_read("esr_el2");
-	u32 rt;
 
 	vcpu->arch.esr = esr;
 	vcpu->arch.insn_length = 4;
@@ -461,12 +472,12 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 		exit->reason = EXIT_HYPERCALL;
 		return;
 	case EC_SYSREG:
-		rt = (u32)(esr >> 5) & 31;
 		exit->reason = EXIT_REG;
 		exit->address = esr & SYSREG_MASK;
 		exit->access.size = 8;
-		exit->access.is_write = !(esr & 1);
-		exit->access.value = rt == 31 ? 0 : s->x[rt];
+		exit->access.is_write = !(esr & ESR_READ);
+		if (!(esr & ESR_READ))
+			exit->access.value = gpr_read(s, ESR_RT(esr));
 		return;
 	case EC_DABT_LOW:
 	case EC_IABT_LOW:
@@ -625,17 +636,6 @@ static bool fetch(struct vcpu *vcpu, u32 *word)
 	return page;
 }
 
-static u64 gpr_read(const struct arm64_state *s, u32 n)
-{
-	return n == 31 ? 0 : s->x[n];
-}
-
-static void gpr_write(struct arm64_state *s, u32 n, u64 value)
-{
-	if (n != 31)
-		s->x[n] = value;
-}
-
 /* The stack pointer is the one that the guest's level and PSTATE.SP choose. */
 static void stack_add(const struct vcpu *vcpu, s64 offset)
 {
@@ -646,7 +646,8 @@ static void stack_add(const struct vcpu *vcpu, s64 offset)
 }
 
 /* An access that the syndrome doesn't describe: by its instruction. Fills vcpu->arch.insn. */
-static enum hv_verdict decode_instruction(struct vcpu *vcpu, struct hv_exit *exit)
+__attribute__((noinline)) static enum hv_verdict decode_instruction(struct vcpu *vcpu,
+								    struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	struct a64_insn *insn = &vcpu->arch.insn;
@@ -695,7 +696,8 @@ enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
 	/* No cache holds anything of a device. */
 	if (esr & ESR_CM)
 		return VERDICT_SKIP;
-	if (!io_covers(&vcpu->vm->io, IO_MMIO, exit->gpa.v))
+	if (!io_covers_again(&vcpu->vm->io, IO_MMIO, exit->gpa.v) &&
+	    !io_covers(&vcpu->vm->io, IO_MMIO, exit->gpa.v))
 		return VERDICT_FAULT;
 	exit->address = exit->gpa.v;
 	if (!(esr & ESR_ISV))
@@ -707,25 +709,35 @@ enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
 	return VERDICT_RESUME;
 }
 
-void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
+/* A value that is sign-extended, or of an instruction that was decoded. */
+__attribute__((noinline)) static void complete_load(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	const struct a64_insn *insn = &vcpu->arch.insn;
 	u64 esr = vcpu->arch.esr;
 
-	if (exit->reason == EXIT_REG) {
-		gpr_write(s, (u32)(esr >> 5) & 31, exit->access.value);
-	} else if (!(esr & ESR_ISV)) {
-		gpr_write(s, insn->pair ? insn->rt2 : insn->rt,
-			  a64_read_result(insn, exit->access.value));
-	} else if (esr & ESR_SSE) {
+	if (esr & ESR_ISV) {
 		const struct a64_insn load = {
 			.size = exit->access.size, .sign_extend = true, .to_64 = esr & ESR_SF};
 
 		gpr_write(s, ESR_SRT(esr), a64_read_result(&load, exit->access.value));
 	} else {
-		gpr_write(s, ESR_SRT(esr), exit->access.value);
+		gpr_write(s, insn->pair ? insn->rt2 : insn->rt,
+			  a64_read_result(insn, exit->access.value));
 	}
+}
+
+void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	struct arm64_state *s = &vcpu->arch.state;
+	u64 esr = vcpu->arch.esr;
+
+	if (exit->reason == EXIT_REG)
+		gpr_write(s, ESR_RT(esr), exit->access.value);
+	else if ((esr & (ESR_ISV | ESR_SSE)) == ESR_ISV)
+		gpr_write(s, ESR_SRT(esr), exit->access.value);
+	else
+		complete_load(vcpu, exit);
 }
 
 size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)

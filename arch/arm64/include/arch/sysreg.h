@@ -36,13 +36,15 @@ static inline void dsb_ish(void)
 #define SYSREG(op0, op1, crn, crm, op2)                                                            \
 	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 |               \
 	 (u32)(crm) << 1)
-#define SYSREG_MASK     0x3ffc1eu
-#define SYSREG_END      BIT(22)
-#define SYSREG_OP0(reg) ((reg) >> 20 & 3)
-#define SYSREG_OP1(reg) ((reg) >> 14 & 7)
-#define SYSREG_CRN(reg) ((reg) >> 10 & 15)
-#define SYSREG_CRM(reg) ((reg) >> 1 & 15)
-#define SYSREG_OP2(reg) ((reg) >> 17 & 7)
+#define SYSREG_MASK 0x3ffc1eu
+#define SYSREG_END  BIT(22)
+/* Op0, Op1 and CRn of it. */
+#define SYSREG_GROUP(reg) ((reg)&SYSREG(3, 7, 15, 0, 0))
+#define SYSREG_OP0(reg)   ((reg) >> 20 & 3)
+#define SYSREG_OP1(reg)   ((reg) >> 14 & 7)
+#define SYSREG_CRN(reg)   ((reg) >> 10 & 15)
+#define SYSREG_CRM(reg)   ((reg) >> 1 & 15)
+#define SYSREG_OP2(reg)   ((reg) >> 17 & 7)
 
 /* HCR_EL2 */
 #define HCR_VM    BIT(0)
@@ -102,8 +104,10 @@ static inline void dsb_ish(void)
 #define FSC_TRANSLATION 0x04
 #define FSC_ACCESS      0x08
 #define FSC_PERMISSION  0x0c
-#define FSC_EXTERNAL    0x10 /* synchronous external abort, not on a walk */
-#define FSC_EXTERNAL_L0 0x14 /* the same on a walk, level in bits 0-1 */
+#define FSC_EXTERNAL    0x10                     /* synchronous external abort, not on a walk */
+#define FSC_EXTERNAL_L0 0x14                     /* the same on a walk, level in bits 0-1 */
+#define ESR_READ        BIT(0)                   /* of a system register: MRS, not MSR */
+#define ESR_RT(esr)     ((u32)((esr) >> 5) & 31) /* the same */
 #define ESR_WFX_WFE     BIT(0)
 
 /* PSTATE, as in SPSR_ELx */
