@@ -5,6 +5,7 @@
  * reference. Below a shared entry the bits say nothing about who else is there: they are set right
  * when somebody makes the table his own.
  */
+#include <arch/page.h>
 #include <hv/log.h>
 #include <internal/mem.h>
 #include <string.h>
@@ -350,17 +351,6 @@ static void unref_table(const struct stage2_format *format, struct pool *pool, u
 }
 
 /* ---- pages ---- */
-
-static void page_copy(void *to, const void *from)
-{
-	__builtin_memcpy(__builtin_assume_aligned(to, PAGE_SIZE),
-			 __builtin_assume_aligned(from, PAGE_SIZE), PAGE_SIZE);
-}
-
-static void page_zero(void *page)
-{
-	__builtin_memset(__builtin_assume_aligned(page, PAGE_SIZE), 0, PAGE_SIZE);
-}
 
 /* For all that becomes a guest's: filled in, copied, or written on its behalf. */
 static void publish(const struct stage2_format *format, const void *ptr, size_t bytes)
@@ -796,6 +786,15 @@ u8 *mem_page(struct mem *mem, gpa_t gpa, bool for_write)
 	return find_page(mem, gpa.v, for_write);
 }
 
+/* Between guest memory and a buffer, within a page; a whole one where both are aligned. */
+static void copy_part(void *to, const void *from, size_t part)
+{
+	if (part == PAGE_SIZE && !(((uintptr_t)to | (uintptr_t)from) % sizeof(u64)))
+		page_copy(to, from);
+	else
+		memcpy(to, from, part);
+}
+
 /* Whether all of @length bytes from @from are memory. */
 static bool range_covered(const struct mem *mem, u64 from, u64 length)
 {
@@ -825,7 +824,7 @@ enum hv_error mem_read(struct mem *mem, gpa_t from, void *buf, size_t length)
 
 		if (!page)
 			return HV_ENO_MEMORY;
-		memcpy(to, page + offset, part);
+		copy_part(to, page + offset, part);
 		to += part;
 		from.v += part;
 		length -= part;
@@ -846,7 +845,7 @@ enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t lengt
 
 		if (!page)
 			return HV_ENO_MEMORY;
-		memcpy(page + offset, from, part);
+		copy_part(page + offset, from, part);
 		publish(mem->format, page + offset, part);
 		from += part;
 		to.v += part;

@@ -35,6 +35,11 @@ const char *arch_backend_name(void);
 u64 arch_counter(void);
 u64 arch_counter_hz(void);
 
+/*
+ * Besides, <arch/page.h> has page_copy() and page_zero() for whole pages of 4 KiB: guests' memory
+ * is made of them, and the C library's functions are the smallest, not the fastest.
+ */
+
 /* How second-stage entries look. */
 const struct stage2_format *arch_stage2_format(void);
 /* Smallest unit of memory that a device may be given alone, bytes. */
