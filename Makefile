@@ -196,7 +196,7 @@ includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1) $(FDT_FLAGS)
 includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES) \
 	-DGNU_EFI_USE_MS_ABI
 
-CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
+CFLAGS := -std=gnu11 -O2 -fomit-frame-pointer -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
 	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. -mgeneral-regs-only $(ABI) \
 	-nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE)
