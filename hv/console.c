@@ -9,12 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK 256
+#define CHUNK   256
+#define WAITING 4096
 
 static struct vm *focus;    /* NULL: the monitor */
 static struct vm *previous; /* the VM that had the focus before the monitor */
 static bool in_line;        /* the last byte shown was no line feed */
 static u64 log_cursor;
+
+/*
+ * What is to be written, in the order of its making: the firmware is slow, and a guest that a
+ * command started need not wait until it is told about.
+ */
+static u8 waiting[WAITING];
+static size_t waiting_length;
 
 /* ---- a guest's side ---- */
 
@@ -63,18 +71,41 @@ void console_type(struct vm *vm, const u8 *buf, size_t length)
 
 /* ---- output ---- */
 
+void console_push(void)
+{
+	size_t length = waiting_length;
+
+	waiting_length = 0;
+	if (length)
+		host_console_write(waiting, length);
+}
+
+static void put(const u8 *buf, size_t length)
+{
+	while (length) {
+		size_t part = (size_t)min_u64(length, WAITING - waiting_length);
+
+		memcpy(waiting + waiting_length, buf, part);
+		waiting_length += part;
+		buf += part;
+		length -= part;
+		if (waiting_length == WAITING)
+			console_push();
+	}
+}
+
 static void show(const u8 *buf, size_t length)
 {
 	if (!length)
 		return;
 	in_line = buf[length - 1] != '\n';
-	host_console_write(buf, length);
+	put(buf, length);
 }
 
 void console_write_event(const u8 *buf, size_t length)
 {
 	/* Not part of any line: a reader that cuts it out finds the line around it whole. */
-	host_console_write(buf, length);
+	put(buf, length);
 }
 
 /* A guest's bytes as they are, but for the mark of events, which it must not forge. */
@@ -102,34 +133,44 @@ static void show_guest(const u8 *buf, size_t length)
 	show(out, at);
 }
 
+static bool is_plain(char c)
+{
+	return (u8)c >= ' ' && c != 0x7f;
+}
+
 void console_write_text(const char *text, size_t length)
 {
-	u8 out[CHUNK];
-	size_t at = 0;
+	while (length) {
+		size_t plain = 0;
+		char c;
 
-	for (size_t i = 0; i < length; i++) {
-		u8 c = (u8)text[i];
-
-		if (at > sizeof(out) - 2) {
-			show(out, at);
-			at = 0;
-		}
+		while (plain < length && is_plain(text[plain]))
+			plain++;
+		show((const u8 *)text, plain);
+		text += plain;
+		length -= plain;
+		if (!length)
+			break;
+		c = *text++;
+		length--;
 		if (c == '\n')
-			out[at++] = '\r';
-		out[at++] = (c < ' ' && c != '\n' && c != '\t') || c == 0x7f ? '?' : c;
+			show((const u8 *)"\r\n", 2);
+		else
+			show((const u8 *)(c == '\t' ? "\t" : "?"), 1);
 	}
-	show(out, at);
 }
 
 void console_print(const char *format, ...)
 {
 	char text[1024];
 	va_list args;
+	int length;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	length = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	console_write_text(text, strlen(text));
+	if (length > 0)
+		console_write_text(text, (size_t)min_u64((u64)length, sizeof(text) - 1));
 }
 
 void console_erase(void)
@@ -271,12 +312,13 @@ void console_flush(void)
 	show_log();
 	event_poll();
 	snapshot_poll();
+	console_push();
 }
 
 void console_poll(void)
 {
 	u8 buf[CHUNK];
 
-	keys(buf, host_console_read(buf, sizeof(buf)));
 	console_flush();
+	keys(buf, host_console_read(buf, sizeof(buf)));
 }

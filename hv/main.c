@@ -98,6 +98,7 @@ static void run(void)
 static void show_panic(const char *text)
 {
 	host_context_firmware = true;
+	console_push();
 	host_console_write((const u8 *)text, strlen(text));
 }
 
@@ -107,14 +108,17 @@ int anew_main(void)
 	enum hv_error err = arch_check();
 
 	banner();
+	console_push();
 	if (err || arch_cpu_on()) {
 		console_flush();
 		console_print("anew can't run on this machine; nothing was changed\n");
+		console_push();
 		return 1;
 	}
 	run();
 	arch_cpu_off();
 	console_flush();
 	console_print("anew ends\n");
+	console_push();
 	return 0;
 }

@@ -21,10 +21,15 @@ void console_forget_vm(struct vm *vm);
 void console_focus(struct vm *vm);
 struct vm *console_focused(void);
 
-/* Takes what was typed, then shows what waits. Once per slice. */
+/* Shows what waits, then takes what was typed. Once per slice. */
 void console_poll(void);
-/* Shows what waits: output of the guest in focus, log lines, events. */
+/* Shows what waits: output of the guest in focus, log lines, events, and what was printed. */
 void console_flush(void);
+/*
+ * Shows what was printed so far. What is printed waits for the next console_poll() otherwise, so
+ * whoever takes long says first what he does, and calls this.
+ */
+void console_push(void);
 
 /* Gives @vm @length bytes as if typed; what its ring has no room for is dropped. */
 void console_type(struct vm *vm, const u8 *buf, size_t length);

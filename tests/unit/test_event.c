@@ -40,12 +40,12 @@ static void test_form(void **state)
 	(void)state;
 	event("prompt", "%s", "");
 	event("vm", "\"n\":%u", 7u);
-	assert_string_equal(double_out, "\x1e{\"event\":\"prompt\"}\n"
-					"\x1e{\"event\":\"vm\",\"n\":7}\n");
+	assert_string_equal(double_shown(), "\x1e{\"event\":\"prompt\"}\n"
+					    "\x1e{\"event\":\"vm\",\"n\":7}\n");
 	double_clear_output();
 	event_enable(false);
 	event("vm", "\"n\":%u", 7u);
-	assert_string_equal(double_out, "");
+	assert_string_equal(double_shown(), "");
 }
 
 static void test_strings(void **state)
@@ -70,7 +70,7 @@ static void test_too_long(void **state)
 	memset(text, 'x', sizeof(text));
 	text[EVENT_MAX] = 0;
 	event("error", "\"text\":\"%s\"", text);
-	assert_string_equal(double_out, "\x1e{\"event\":\"error\"}\n");
+	assert_string_equal(double_shown(), "\x1e{\"event\":\"error\"}\n");
 }
 
 /* What a reader has left when it has cut out the events. */
@@ -107,12 +107,12 @@ static void test_no_forging(void **state)
 	(void)state;
 	guest_writes(one, "\x1e{\"event\":\"genid\"}\n");
 	console_flush();
-	assert_string_equal(double_out, "^^{\"event\":\"genid\"}\n");
+	assert_string_equal(double_shown(), "^^{\"event\":\"genid\"}\n");
 	double_clear_output();
 	event_enable(false);
 	guest_writes(one, "\x1e");
 	console_flush();
-	assert_string_equal(double_out, "\x1e");
+	assert_string_equal(double_shown(), "\x1e");
 }
 
 static void test_many_marks(void **state)
@@ -124,8 +124,8 @@ static void test_many_marks(void **state)
 	text[999] = 0;
 	guest_writes(one, text);
 	console_flush();
-	assert_int_equal(double_out_length, 2 * 999);
-	assert_int_equal(strspn(double_out, "^"), 2 * 999);
+	assert_int_equal(strlen(double_shown()), 2 * 999);
+	assert_int_equal(strspn(double_shown(), "^"), 2 * 999);
 }
 
 static void test_vm_state(void **state)
@@ -134,11 +134,12 @@ static void test_vm_state(void **state)
 	vm_fail(one, "it said \"no\"");
 	one->state_changed = true;
 	console_flush();
-	assert_string_equal(double_out, "\x1e{\"event\":\"vm\",\"vm\":\"one\",\"state\":\"failed\","
-					"\"cause\":\"it said \\\"no\\\"\"}\n");
+	assert_string_equal(double_shown(),
+			    "\x1e{\"event\":\"vm\",\"vm\":\"one\",\"state\":\"failed\","
+			    "\"cause\":\"it said \\\"no\\\"\"}\n");
 	double_clear_output();
 	console_flush();
-	assert_string_equal(double_out, "");
+	assert_string_equal(double_shown(), "");
 }
 
 static void test_focus(void **state)
@@ -147,12 +148,12 @@ static void test_focus(void **state)
 	guest_writes(one, "last\n");
 	guest_writes(&double_vms[1].vm, "first\n");
 	console_focus(&double_vms[1].vm);
-	assert_string_equal(double_out, "last\nanew: console of two, Ctrl-] for the monitor\r\n"
-					"\x1e{\"event\":\"focus\",\"vm\":\"two\"}\nfirst\n");
+	assert_string_equal(double_shown(), "last\nanew: console of two, Ctrl-] for the monitor\r\n"
+					    "\x1e{\"event\":\"focus\",\"vm\":\"two\"}\nfirst\n");
 	double_clear_output();
 	console_focus(NULL);
-	assert_string_equal(double_out, "\x1e{\"event\":\"focus\",\"vm\":null}\nanew> "
-					"\x1e{\"event\":\"prompt\"}\n");
+	assert_string_equal(double_shown(), "\x1e{\"event\":\"focus\",\"vm\":null}\nanew> "
+					    "\x1e{\"event\":\"prompt\"}\n");
 }
 
 static void test_restored(void **state)
@@ -165,16 +166,32 @@ static void test_restored(void **state)
 	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 1000, why), HV_OK);
 	double_clear_output();
 	console_flush();
-	assert_null(strstr(double_out, "restored"));
+	assert_null(strstr(double_shown(), "restored"));
 	one->first_entry_counter = 1234;
 	console_flush();
-	assert_non_null(strstr(double_out, "\x1e{\"event\":\"restored\",\"vm\":\"one\","
-					   "\"snapshot\":\"s\",\"intent\":\"rollback\","
-					   "\"new_id\":true,\"counter\":234}\n"));
+	assert_non_null(strstr(double_shown(), "\x1e{\"event\":\"restored\",\"vm\":\"one\","
+					       "\"snapshot\":\"s\",\"intent\":\"rollback\","
+					       "\"new_id\":true,\"counter\":234}\n"));
 	double_clear_output();
 	console_flush();
-	assert_string_equal(double_out, "");
+	assert_string_equal(double_shown(), "");
 	snapshot_delete(s);
+}
+
+/* The firmware is asked to write once a slice, and all is in the order of its making. */
+static void test_output_waits_in_order(void **state)
+{
+	(void)state;
+	guest_writes(one, "guest\n");
+	console_flush();
+	console_print("first\n");
+	event("prompt", "%s", "");
+	guest_writes(one, "later\n");
+	console_print("second\n");
+	assert_string_equal(double_out, "guest\n");
+	console_poll();
+	assert_string_equal(double_out, "guest\nfirst\r\n\x1e{\"event\":\"prompt\"}\n"
+					"second\r\nlater\n");
 }
 
 static void test_lost_output(void **state)
@@ -188,7 +205,8 @@ static void test_lost_output(void **state)
 	guest_writes(two, text);
 	assert_int_equal(two->console.out_lost, 5);
 	console_focus(two);
-	assert_non_null(strstr(double_out, "anew: 5 bytes that two wrote before are lost\r\nxxx"));
+	assert_non_null(
+		strstr(double_shown(), "anew: 5 bytes that two wrote before are lost\r\nxxx"));
 	assert_int_equal(two->console.out_shown, two->console.out_head);
 	assert_int_equal(two->console.out_lost, 0);
 }
@@ -197,11 +215,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_form),       TEST(test_strings),
-		TEST(test_too_long),   TEST(test_output_around_is_whole),
-		TEST(test_no_forging), TEST(test_many_marks),
-		TEST(test_vm_state),   TEST(test_focus),
-		TEST(test_restored),   TEST(test_lost_output),
+		TEST(test_form),
+		TEST(test_strings),
+		TEST(test_too_long),
+		TEST(test_output_around_is_whole),
+		TEST(test_no_forging),
+		TEST(test_many_marks),
+		TEST(test_vm_state),
+		TEST(test_focus),
+		TEST(test_restored),
+		TEST(test_lost_output),
+		TEST(test_output_waits_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

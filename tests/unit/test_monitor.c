@@ -53,6 +53,7 @@ static const char *type(const char *keys)
 	double_clear_output();
 	double_type(keys);
 	console_poll();
+	console_flush();
 	return double_out;
 }
 
@@ -106,6 +107,7 @@ static void test_long_line(void **state)
 	type(text);
 	while (double_in_tail != double_in_head)
 		console_poll();
+	console_push();
 	assert_int_equal(double_out_length, MONITOR_LINE_MAX - 1);
 	expect("\r", "error: there is no command xxx");
 	expect("a b c d e f g h i j\r", "error: too many words");

@@ -8,6 +8,7 @@
 
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
+#include <internal/console.h>
 #include <internal/host.h>
 #include <internal/pool.h>
 #include <internal/sched.h>
@@ -31,8 +32,16 @@ static bool double_no_entropy;
 static bool double_no_memory;
 static u8 double_entropy; /* the next byte */
 
+/* All that was shown and what only waits for it, since the last double_clear_output(). */
+static inline const char *double_shown(void)
+{
+	console_push();
+	return double_out;
+}
+
 static inline void double_clear_output(void)
 {
+	console_push();
 	double_out_length = 0;
 	double_out[0] = 0;
 }
