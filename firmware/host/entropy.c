@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random bytes. At every call fresh entropy is gathered, and with what is left of earlier calls
- * hashed into the state of a generator, which gives the output; the state is hashed on afterwards,
- * so that what was given can't be found from what is kept.
+ * Random bytes. Entropy is hashed into the state of a generator, of which outputs are hashes, too;
+ * each time the state is replaced by one more, so that what was given can't be found from what is
+ * kept.
  *
  * Sources that count, each for 256 bits: the processor's generator, the firmware's (UEFI random
  * number generator protocol), and where neither is there, the jitter of the processor's counter
  * from one interrupt to the next, if its samples stand up to the tests below; that takes a quarter
  * of a second with a tick of 1 ms. Without any of them there are no bytes.
+ *
+ * All sources are asked the first time and every FULL_CALLS calls from then on. In between, 128
+ * bits from the processor's generator are enough: the state is unknown to all, and with them no
+ * output comes twice, even if the machine that anew runs on was itself copied. Where the processor
+ * has no generator, all others are asked each time.
  */
 #include "uefi.h"
 #include "sha256.h"
@@ -18,9 +23,14 @@
 
 #define SEED_SIZE 32
 
-/* RDRAND may be a generator that is reseeded only after many outputs: ask for more than is needed.
+#define FULL_CALLS 64
+
+/*
+ * RDRAND may be a generator that is reseeded only after many outputs: when all of the entropy is to
+ * come from it, ask for more than is needed.
  */
-#define CPU_WORDS 64
+#define CPU_WORDS_FULL 64
+#define CPU_WORDS      2
 
 /*
  * Demanded of the samples, with a wide margin over the one bit of each that counts: no value more
@@ -37,20 +47,29 @@
 static const EFI_GUID rng_guid = EFI_RNG_PROTOCOL_GUID;
 
 static u8 state[SHA256_SIZE];
+static u32 calls_left; /* until all sources are asked */
 
-static bool add_cpu(struct sha256 *pool)
+static bool cpu_words(u64 *words, size_t count)
 {
-	u64 words[CPU_WORDS];
 	bool varies = false;
 
-	for (size_t i = 0; i < CPU_WORDS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (!cpu_random(&words[i]))
 			return false;
 		varies = varies || words[i] != words[0];
 	}
+	return varies;
+}
+
+static bool add_cpu(struct sha256 *pool)
+{
+	u64 words[CPU_WORDS_FULL];
+
+	if (!cpu_words(words, CPU_WORDS_FULL))
+		return false;
 	sha256_add(pool, words, sizeof(words));
 	memset(words, 0, sizeof(words));
-	return varies;
+	return true;
 }
 
 static bool add_firmware(struct sha256 *pool)
@@ -109,56 +128,64 @@ static bool add_jitter(struct sha256 *pool)
 	return jitter_good(samples);
 }
 
-/* What never counts but can't hurt. */
-static void add_rest(struct sha256 *pool)
+/* Adds all that there is to the state; false: that is no entropy. */
+static bool seed(void)
 {
 	u64 counter = cpu_counter(), clock = host_wall_clock();
+	struct sha256 pool;
+	bool counts;
 
-	sha256_add(pool, &counter, sizeof(counter));
-	sha256_add(pool, &clock, sizeof(clock));
+	sha256_init(&pool);
+	sha256_add(&pool, state, sizeof(state));
+	/* What never counts but can't hurt. */
+	sha256_add(&pool, &counter, sizeof(counter));
+	sha256_add(&pool, &clock, sizeof(clock));
+	counts = add_cpu(&pool);
+	if (add_firmware(&pool))
+		counts = true;
+	if (!counts && !add_jitter(&pool))
+		return false;
+	sha256_end(&pool, state);
+	return true;
 }
 
-/* The digest of @label, the state and @number. */
-static void derive(u8 label, u64 number, u8 digest[SHA256_SIZE])
+/* The digest of @label, @number, the state and @fresh. */
+static void derive(u8 label, u32 number, const u64 fresh[CPU_WORDS], u8 digest[SHA256_SIZE])
 {
 	struct sha256 hash;
 
 	sha256_init(&hash);
 	sha256_add(&hash, &label, 1);
-	sha256_add(&hash, state, sizeof(state));
 	sha256_add(&hash, &number, sizeof(number));
+	sha256_add(&hash, state, sizeof(state));
+	sha256_add(&hash, fresh, CPU_WORDS * sizeof(*fresh));
 	sha256_end(&hash, digest);
 }
 
 enum hv_error host_entropy(void *buf, size_t length)
 {
-	struct sha256 pool;
+	u64 fresh[CPU_WORDS] = {0};
 	u8 block[SHA256_SIZE];
-	bool counts = false;
 	u8 *to = buf;
 
 	UEFI_CHECK_CONTEXT();
-	sha256_init(&pool);
-	sha256_add(&pool, state, sizeof(state));
-	add_rest(&pool);
-	if (add_cpu(&pool))
-		counts = true;
-	if (add_firmware(&pool))
-		counts = true;
-	if (!counts && !add_jitter(&pool))
-		return HV_ENO_ENTROPY;
-	sha256_end(&pool, state);
-
-	for (u64 number = 0; length; number++) {
+	if (!calls_left || !cpu_words(fresh, CPU_WORDS)) {
+		if (!seed())
+			return HV_ENO_ENTROPY;
+		calls_left = FULL_CALLS;
+	}
+	calls_left--;
+	for (u32 number = 0; length; number++) {
 		size_t count = min_u64(length, sizeof(block));
 
-		derive('o', number, block);
+		derive('o', number, fresh, block);
 		memcpy(to, block, count);
 		to += count;
 		length -= count;
 	}
-	derive('s', 0, block);
+	derive('s', 0, fresh, block);
 	memcpy(state, block, sizeof(state));
 	memset(block, 0, sizeof(block));
+	memset(fresh, 0, sizeof(fresh));
 	return HV_OK;
 }

@@ -39,33 +39,60 @@ static void store_big_endian(u8 *to, u32 value)
 		to[i] = (u8)(value >> (24 - 8 * i));
 }
 
+/* The sums of three rotations, by 2, 13 and 22 and by 6, 11 and 25, each on from the last. */
+static inline u32 sum_0(u32 x)
+{
+	return rotate(rotate(rotate(x, 9) ^ x, 11) ^ x, 2);
+}
+
+static inline u32 sum_1(u32 x)
+{
+	return rotate(rotate(rotate(x, 14) ^ x, 5) ^ x, 6);
+}
+
+/* One round. Which variable is a to h changes from one to the next, so that none is moved. */
+static inline void step(u32 a, u32 b, u32 c, u32 *d, u32 e, u32 f, u32 g, u32 *h, u32 word)
+{
+	u32 t1 = *h + sum_1(e) + (g ^ (e & (f ^ g))) + word;
+	u32 t2 = sum_0(a) + ((a & b) | (c & (a | b)));
+
+	*d += t1;
+	*h = t1 + t2;
+}
+
 /* FIPS 180-4, section 6.2.2. */
 static void compress(struct sha256 *hash)
 {
-	u32 w[64], v[8];
+	u32 *v = hash->state;
+	u32 a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5], g = v[6], h = v[7];
+	u32 w[64];
 
 	for (u32 i = 0; i < 16; i++)
 		w[i] = load_big_endian(hash->block + (size_t)4 * i);
 	for (u32 i = 16; i < 64; i++) {
-		u32 a = w[i - 15], b = w[i - 2];
+		u32 x = w[i - 15], y = w[i - 2];
 
-		w[i] = w[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[i - 7] +
-		       (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+		w[i] = w[i - 16] + (rotate(x, 7) ^ rotate(x, 18) ^ x >> 3) + w[i - 7] +
+		       (rotate(y, 17) ^ rotate(y, 19) ^ y >> 10);
 	}
-	memcpy(v, hash->state, sizeof(v));
-	for (u32 i = 0; i < 64; i++) {
-		u32 a = v[0], e = v[4];
-		u32 t1 = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
-			 ((e & v[5]) ^ (~e & v[6])) + round_constants[i] + w[i];
-		u32 t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
-			 ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-
-		memmove(v + 1, v, 7 * sizeof(v[0]));
-		v[4] += t1;
-		v[0] = t1 + t2;
+	for (u32 i = 0; i < 64; i += 8) {
+		step(a, b, c, &d, e, f, g, &h, round_constants[i] + w[i]);
+		step(h, a, b, &c, d, e, f, &g, round_constants[i + 1] + w[i + 1]);
+		step(g, h, a, &b, c, d, e, &f, round_constants[i + 2] + w[i + 2]);
+		step(f, g, h, &a, b, c, d, &e, round_constants[i + 3] + w[i + 3]);
+		step(e, f, g, &h, a, b, c, &d, round_constants[i + 4] + w[i + 4]);
+		step(d, e, f, &g, h, a, b, &c, round_constants[i + 5] + w[i + 5]);
+		step(c, d, e, &f, g, h, a, &b, round_constants[i + 6] + w[i + 6]);
+		step(b, c, d, &e, f, g, h, &a, round_constants[i + 7] + w[i + 7]);
 	}
-	for (u32 i = 0; i < 8; i++)
-		hash->state[i] += v[i];
+	v[0] += a;
+	v[1] += b;
+	v[2] += c;
+	v[3] += d;
+	v[4] += e;
+	v[5] += f;
+	v[6] += g;
+	v[7] += h;
 }
 
 void sha256_init(struct sha256 *hash)
