@@ -265,6 +265,12 @@ static inline bool eight_absent(const u64 *entry)
 		 entry[7]);
 }
 
+static inline void clear_eight(u64 *entry)
+{
+	entry[0] = entry[1] = entry[2] = entry[3] = 0;
+	entry[4] = entry[5] = entry[6] = entry[7] = 0;
+}
+
 /* @entry of @level as somebody has it who shares what is below. */
 static inline u64 shared_entry(const struct stage2_format *format, u64 entry, u32 level)
 {
@@ -295,25 +301,25 @@ __attribute__((always_inline)) static inline void share_level(const struct stage
 	u32 *unit = NULL;
 	u64 mask = 0;
 
-	for (u32 i = 0; i < ENTRIES; i++) {
-		u64 entry, addr;
+	for (u32 i = 0; i < ENTRIES; i += 8) {
+		if (eight_absent(from + i)) {
+			clear_eight(to + i);
+			continue;
+		}
+		for (u32 j = i; j < i + 8; j++) {
+			u64 entry = from[j];
+			u64 addr = entry & address_mask;
 
-		if (i % 8 == 0 && eight_absent(from + i)) {
-			__builtin_memset(to + i, 0, 8 * sizeof(*to));
-			i += 7;
-			continue;
+			to[j] = level == 0 ? entry & leaf_mask : shared_entry(format, entry, level);
+			if (!entry)
+				continue;
+			if (addr / BLOCK_SIZE != near) {
+				near = addr / BLOCK_SIZE;
+				unit = unit_of(pool, addr);
+				mask = unit[1] == WHOLE ? 0 : BLOCK_PAGES - 1;
+			}
+			unit[addr / PAGE_SIZE & mask]++;
 		}
-		entry = from[i];
-		to[i] = level == 0 ? entry & leaf_mask : shared_entry(format, entry, level);
-		if (!entry)
-			continue;
-		addr = entry & address_mask;
-		if (addr / BLOCK_SIZE != near) {
-			near = addr / BLOCK_SIZE;
-			unit = unit_of(pool, addr);
-			mask = unit[1] == WHOLE ? 0 : BLOCK_PAGES - 1;
-		}
-		unit[addr / PAGE_SIZE & mask]++;
 	}
 	sync_table(format, to);
 }
@@ -329,23 +335,61 @@ static void share_entries(const struct stage2_format *format, const struct pool 
 		share_level(format, pool, to, from, level);
 }
 
+/* Drops the reference of each entry of a leaf table. */
+static void unref_leaves(const struct stage2_format *format, struct pool *pool, const u64 *table)
+{
+	u64 near = UINT64_MAX;
+	u32 *unit = NULL;
+	u64 mask = 0;
+
+	for (u32 i = 0; i < ENTRIES; i++) {
+		u64 addr;
+
+		if (i % 8 == 0 && eight_absent(table + i)) {
+			i += 7;
+			continue;
+		}
+		if (!table[i])
+			continue;
+		addr = entry_address(format, table[i]);
+		if (addr / BLOCK_SIZE != near) {
+			near = addr / BLOCK_SIZE;
+			unit = unit_of(pool, addr);
+			mask = unit[1] == WHOLE ? 0 : BLOCK_PAGES - 1;
+		}
+		if (unit[addr / PAGE_SIZE & mask] > 1) {
+			unit[addr / PAGE_SIZE & mask]--;
+			continue;
+		}
+		/* The last one; the unit may be another kind of unit then. */
+		pool_unref(pool, (void *)(uintptr_t)addr);
+		near = UINT64_MAX;
+	}
+}
+
 static void unref_table(const struct stage2_format *format, struct pool *pool, u64 *table,
 			u32 level)
 {
-	if (pool_refs(pool, table) == 1) {
-		for (u32 i = 0; i < ENTRIES; i++) {
-			if (i % 8 == 0 && eight_absent(table + i))
-				i += 7;
-			if (!table[i])
-				continue;
+	u32 count = pool_refs(pool, table) == 1 ? ENTRIES : 0;
 
-			u64 *child = entry_table(format, table[i]);
+	if (count && level == 0) {
+		unref_leaves(format, pool, table);
+		count = 0;
+	}
+	for (u32 i = 0; i < count; i++) {
+		u64 *child;
 
-			if (entry_is_leaf(format, table[i], level))
-				pool_unref(pool, child);
-			else
-				unref_table(format, pool, child, level - 1);
+		if (i % 8 == 0 && eight_absent(table + i)) {
+			i += 7;
+			continue;
 		}
+		if (!table[i])
+			continue;
+		child = entry_table(format, table[i]);
+		if (entry_is_leaf(format, table[i], level))
+			pool_unref(pool, child);
+		else
+			unref_table(format, pool, child, level - 1);
 	}
 	pool_unref(pool, table);
 }
@@ -510,6 +554,16 @@ static void begin_layer(struct mem *mem, u64 *root)
 	cache_clear(mem);
 }
 
+/* @image is what @mem holds, which is not its own from then on. */
+static void give_to_image(const struct mem *mem, struct mem_image *image)
+{
+	image->format = mem->format;
+	image->pool = mem->pool;
+	image->root = mem->root;
+	image->slot_count = mem->slot_count;
+	memcpy(image->slots, mem->slots, mem->slot_count * sizeof(mem->slots[0]));
+}
+
 enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 {
 	u64 *root;
@@ -519,11 +573,7 @@ enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 	root = share_root(mem->format, mem->pool, mem->root);
 	if (!root)
 		return HV_ENO_MEMORY;
-	*image = (struct mem_image){.format = mem->format,
-				    .pool = mem->pool,
-				    .root = mem->root,
-				    .slot_count = mem->slot_count};
-	memcpy(image->slots, mem->slots, sizeof(image->slots));
+	give_to_image(mem, image);
 	begin_layer(mem, root);
 	return HV_OK;
 }
@@ -535,7 +585,7 @@ void mem_image_fini(struct mem_image *image)
 	*image = (struct mem_image){0};
 }
 
-enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
+enum hv_error mem_attach(struct mem *mem, const struct mem_image *image, struct mem_image *old)
 {
 	u64 *root;
 
@@ -545,10 +595,10 @@ enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
 	if (!root)
 		return HV_ENO_MEMORY;
 	unmap_registers(mem);
-	unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
+	give_to_image(mem, old);
 	begin_layer(mem, root);
 	mem->slot_count = image->slot_count;
-	memcpy(mem->slots, image->slots, sizeof(mem->slots));
+	memcpy(mem->slots, image->slots, image->slot_count * sizeof(mem->slots[0]));
 	return HV_OK;
 }
 

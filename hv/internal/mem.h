@@ -156,7 +156,12 @@ HV_MUST_CHECK enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf
 HV_MUST_CHECK enum hv_error mem_freeze(struct mem *mem, struct mem_image *image);
 void mem_image_fini(struct mem_image *image);
 
-/* Replaces what @mem held (or nothing, after mem_init) by a new empty layer over @image. */
-HV_MUST_CHECK enum hv_error mem_attach(struct mem *mem, const struct mem_image *image);
+/*
+ * Replaces what @mem held (or nothing, after mem_init) by a new empty layer over @image, in
+ * constant time. What it held is in *@old, for the caller to give back by mem_image_fini(): that
+ * takes the longer the more the guest has touched, and nobody has to wait for it.
+ */
+HV_MUST_CHECK enum hv_error mem_attach(struct mem *mem, const struct mem_image *image,
+				       struct mem_image *old);
 
 #endif

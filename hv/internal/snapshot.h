@@ -10,12 +10,13 @@
 
 /* Before the packed fields of each record; little-endian. */
 struct record_header {
-	char type[16]; /* state_desc.name, the rest zeros */
+	char type[16]; /* state_desc.name */
 	u32 instance;
 	u32 version;
 	u32 length; /* bytes of packed fields that follow */
 };
 static_assert(sizeof(struct record_header) == 28, "layout of the format");
+static_assert(sizeof(((struct state_desc *)0)->name) == 16, "layout of the format");
 
 #define RECORDS_WHY_MAX 160
 
@@ -89,7 +90,10 @@ struct snapshot *snapshot_find(const char *name);
 struct snapshot *snapshot_first(void);
 void snapshot_delete(struct snapshot *s);
 
-/* `restored` events for the VMs that were entered since they were restored. */
+/*
+ * Once per slice: what a restore left behind is given back, and there are `restored` events for the
+ * VMs that were entered since.
+ */
 void snapshot_poll(void);
 
 #endif

@@ -22,6 +22,14 @@ struct restored {
 
 static struct snapshot *snapshots;
 static struct restored restored[CONFIG_VM_MAX];
+/* What the VM held that was restored last, until snapshot_poll(); root is NULL without any. */
+static struct mem_image given_up;
+
+static void give_back(void)
+{
+	if (given_up.root)
+		mem_image_fini(&given_up);
+}
 
 struct snapshot *snapshot_first(void)
 {
@@ -189,7 +197,8 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, char *why)
 		err = records_check(vm->records, vm->record_count, &index, why);
 	if (err)
 		return err;
-	err = mem_attach(&vm->mem, &s->image);
+	give_back();
+	err = mem_attach(&vm->mem, &s->image, &given_up);
 	if (err) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "no memory for a layer over the snapshot: %s; "
@@ -296,6 +305,7 @@ enum hv_error snapshot_restore(struct snapshot *s, enum restore_intent intent, b
 
 void snapshot_poll(void)
 {
+	give_back();
 	for (u32 i = 0; i < CONFIG_VM_MAX; i++) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 		struct restored *r = &restored[i];

@@ -364,12 +364,15 @@ static void freeze(struct model *m, u32 i, u32 image)
 
 static void attach(struct model *m, u32 i, u32 image)
 {
+	struct mem_image old;
+
 	if (!m->images[image].root)
 		return;
-	if (mem_attach(&m->mems[i], &m->images[image])) {
+	if (mem_attach(&m->mems[i], &m->images[image], &old)) {
 		CHECK(!m->pool.free_pages);
 		return;
 	}
+	mem_image_fini(&old);
 	CHECK(m->mems[i].stale && !m->mems[i].private_pages);
 	m->layers[i] = m->frozen[image];
 }

@@ -252,13 +252,13 @@ static void test_table_copy_makes_stale(void **state)
 static void test_attach_refuses_what_is_foreign(void **state)
 {
 	struct board *b = *state;
-	struct mem_image image;
+	struct mem_image image, old;
 	struct mem mem, other;
 
 	make(b, &mem, &fake_format_walkable, MIB(1));
 	make(b, &other, &fake_format_hidden, MIB(1));
 	assert_int_equal(mem_freeze(&mem, &image), HV_OK);
-	assert_int_equal(mem_attach(&other, &image), HV_EINVALID);
+	assert_int_equal(mem_attach(&other, &image, &old), HV_EINVALID);
 	mem_fini(&mem);
 	mem_fini(&other);
 	mem_image_fini(&image);
@@ -281,7 +281,7 @@ struct cost {
 static void measure(struct board *b, u64 size, struct cost *attach, struct cost *first)
 {
 	struct stage2_format format = fake_format_walkable;
-	struct mem_image empty, image;
+	struct mem_image empty, image, old;
 	struct mem mem, clone;
 	u64 free_pages;
 
@@ -296,7 +296,8 @@ static void measure(struct board *b, u64 size, struct cost *attach, struct cost 
 
 	free_pages = b->pool.free_pages;
 	synced_bytes = 0;
-	assert_int_equal(mem_attach(&clone, &image), HV_OK);
+	assert_int_equal(mem_attach(&clone, &image, &old), HV_OK);
+	mem_image_fini(&old);
 	*attach = (struct cost){.pages = free_pages - b->pool.free_pages, .bytes = synced_bytes};
 	free_pages = b->pool.free_pages;
 	synced_bytes = 0;
@@ -324,13 +325,45 @@ static void test_clone_costs_the_same_for_any_size(void **state)
 	assert_int_equal(first[0].pages, 4);
 }
 
+/* What a layer held before it was put back is whole until it is given back. */
+static void test_old_layer_is_given_back_later(void **state)
+{
+	struct board *b = *state;
+	struct mem_image image, old;
+	struct mem mem;
+	u64 value = 1, free_pages;
+
+	make(b, &mem, &fake_format_walkable, MIB(8));
+	assert_int_equal(mem_write(&mem, GPA(0x1000), &value, sizeof(value)), HV_OK);
+	assert_int_equal(mem_freeze(&mem, &image), HV_OK);
+	value = 2;
+	for (u64 gpa = 0x1000; gpa < MIB(8); gpa += KIB(64))
+		assert_int_equal(mem_write(&mem, GPA(gpa), &value, sizeof(value)), HV_OK);
+	free_pages = b->pool.free_pages;
+	assert_int_equal(mem_attach(&mem, &image, &old), HV_OK);
+	/* Nothing but the new root was taken, and nothing came back yet. */
+	assert_int_equal(b->pool.free_pages, free_pages - 1);
+	assert_int_equal(mem_read(&mem, GPA(0x1000), &value, sizeof(value)), HV_OK);
+	assert_int_equal(value, 1);
+	value = 3;
+	assert_int_equal(mem_write(&mem, GPA(0x1000), &value, sizeof(value)), HV_OK);
+	free_pages = b->pool.free_pages;
+	mem_image_fini(&old);
+	/* 128 pages at least, and the tables above them. */
+	assert_true(b->pool.free_pages >= free_pages + 128);
+	assert_int_equal(mem_read(&mem, GPA(0x1000), &value, sizeof(value)), HV_OK);
+	assert_int_equal(value, 3);
+	mem_image_fini(&image);
+	mem_fini(&mem);
+}
+
 /* Registers of the machine are used where they are, and belong to no image. */
 static void test_mapped_registers(void **state)
 {
 	const struct stage2_format *format = &fake_format_hidden;
 	static u8 registers[2 * PAGE_SIZE] __attribute__((aligned(4096)));
 	struct board *b = *state;
-	struct mem_image image;
+	struct mem_image image, old;
 	struct mem mem;
 	u8 byte = 1;
 
@@ -357,7 +390,8 @@ static void test_mapped_registers(void **state)
 		}
 		mem.stale = false;
 		if (round == 1) {
-			assert_int_equal(mem_attach(&mem, &image), HV_OK);
+			assert_int_equal(mem_attach(&mem, &image, &old), HV_OK);
+			mem_image_fini(&old);
 		} else {
 			if (round)
 				mem_image_fini(&image);
@@ -484,6 +518,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_attach_refuses_what_is_foreign, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_clone_costs_the_same_for_any_size, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_old_layer_is_given_back_later, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_mapped_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_publishes_what_it_writes, setup, teardown),

@@ -338,7 +338,7 @@ static void test_again_only_what_is_the_same(void **state)
 static void test_again_over_layers(void **state)
 {
 	struct board *b = *state;
-	struct mem_image image;
+	struct mem_image image, old;
 	u64 rip = ADDRESS;
 
 	long_mode(b, rip, PTE_PRESENT);
@@ -351,7 +351,8 @@ static void test_again_over_layers(void **state)
 	learn(b, rip, DECODE_WRITE);
 	put(b, slot(LEAF, rip, 12), OTHER | PTE_PRESENT, 8);
 	assert_null(again(b, rip));
-	assert_int_equal(mem_attach(&b->mem, &image), HV_OK);
+	assert_int_equal(mem_attach(&b->mem, &image, &old), HV_OK);
+	mem_image_fini(&old);
 	learn(b, rip, DECODE_READ);
 	mem_image_fini(&image);
 }
@@ -410,7 +411,7 @@ static void test_again_is_what_anew_gives(void **state)
 {
 	static const u64 rips[] = {ADDRESS, ADDRESS + 4 * FETCH_LINES, ADDRESS + 0x40, 0x1000};
 	struct board *b = *state;
-	struct mem_image image = {0};
+	struct mem_image image = {0}, old;
 	u32 seed = 1, hits = 0;
 
 	for (u32 i = 0; i < ARRAY_COUNT(rips); i++)
@@ -439,10 +440,12 @@ static void test_again_is_what_anew_gives(void **state)
 		case 4:
 			if (next(&seed) % 8)
 				break;
-			if (image.root)
-				assert_int_equal(mem_attach(&b->mem, &image), HV_OK);
-			else
+			if (image.root) {
+				assert_int_equal(mem_attach(&b->mem, &image, &old), HV_OK);
+				mem_image_fini(&old);
+			} else {
 				assert_int_equal(mem_freeze(&b->mem, &image), HV_OK);
+			}
 			break;
 		default:
 			break;

@@ -309,10 +309,11 @@ void mem_image_fini(struct mem_image *image)
 	free(image->root);
 }
 
-enum hv_error mem_attach(struct mem *mem, const struct mem_image *image)
+enum hv_error mem_attach(struct mem *mem, const struct mem_image *image, struct mem_image *old)
 {
 	if (double_no_memory)
 		return HV_ENO_MEMORY;
+	*old = (struct mem_image){0};
 	memcpy(mem->root, image->root, DOUBLE_MEMORY);
 	return HV_OK;
 }

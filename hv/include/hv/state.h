@@ -33,9 +33,10 @@ struct state_field {
 };
 
 struct state_desc {
-	const char *name; /* the record's type: at most 15 characters, stable for ever */
-	u32 version;      /* raised when the list of saved fields changes */
-	u32 size;         /* sizeof the structure */
+	char name[16];   /* the record's type, the rest zeros: stable for ever */
+	u32 version;     /* raised when the list of saved fields changes */
+	u32 size;        /* sizeof the structure */
+	u32 packed_size; /* of all fields, bytes */
 	u32 field_count;
 	const struct state_field *fields;
 	/*
@@ -54,6 +55,7 @@ struct state_desc {
 #define STATE_FIELD_NONE_(type, member, why)
 #define STATE_SIZE_(type, member)          +sizeof(((type *)0)->member)
 #define STATE_SIZE_WHY_(type, member, why) +sizeof(((type *)0)->member)
+#define STATE_SIZE_NONE_(type, member, why)
 
 /* Defines `const struct state_desc @var`; further members of it may be given at the end. */
 #define STATE_DEFINE(var, record, ver, type, LIST, ...)                                            \
@@ -64,12 +66,16 @@ struct state_desc {
 	const struct state_desc var = {.name = record,                                             \
 				       .version = ver,                                             \
 				       .size = sizeof(type),                                       \
+				       .packed_size = 0 LIST(STATE_SIZE_, STATE_SIZE_NONE_),       \
 				       .field_count = ARRAY_COUNT(var##_fields),                   \
 				       .fields = var##_fields,                                     \
 				       __VA_ARGS__}
 
 /* Bytes that the saved fields of @desc take, packed one after the other. */
-size_t state_packed_size(const struct state_desc *desc);
+static inline size_t state_packed_size(const struct state_desc *desc)
+{
+	return desc->packed_size;
+}
 
 /* Calls before_save and packs the saved fields of @obj into @buf (state_packed_size() bytes). */
 void state_pack(const struct state_desc *desc, void *obj, void *buf);
