@@ -2,13 +2,22 @@
 #include <hv/state.h>
 #include <string.h>
 
-size_t state_packed_size(const struct state_desc *desc)
+/*
+ * Bytes of field @*i and of all that follow it side by side in the structure, as they do when they
+ * are packed; *@i is then the field after them.
+ */
+static size_t side_by_side(const struct state_desc *desc, u32 *i)
 {
-	size_t size = 0;
+	const struct state_field *field = &desc->fields[*i];
+	const struct state_field *last = &desc->fields[desc->field_count];
+	u32 begin = field->offset;
+	u32 end = begin;
 
-	for (u32 i = 0; i < desc->field_count; i++)
-		size += desc->fields[i].size;
-	return size;
+	do
+		end += field++->size;
+	while (field < last && field->offset == end);
+	*i = (u32)(field - desc->fields);
+	return end - begin;
 }
 
 void state_pack(const struct state_desc *desc, void *obj, void *buf)
@@ -17,11 +26,12 @@ void state_pack(const struct state_desc *desc, void *obj, void *buf)
 
 	if (desc->before_save)
 		desc->before_save(obj);
-	for (u32 i = 0; i < desc->field_count; i++) {
-		const struct state_field *field = &desc->fields[i];
+	for (u32 i = 0; i < desc->field_count;) {
+		const u8 *from = (const u8 *)obj + desc->fields[i].offset;
+		size_t length = side_by_side(desc, &i);
 
-		memcpy(to, (const u8 *)obj + field->offset, field->size);
-		to += field->size;
+		memcpy(to, from, length);
+		to += length;
 	}
 }
 
@@ -29,10 +39,11 @@ void state_unpack(const struct state_desc *desc, void *obj, const void *buf)
 {
 	const u8 *from = buf;
 
-	for (u32 i = 0; i < desc->field_count; i++) {
-		const struct state_field *field = &desc->fields[i];
+	for (u32 i = 0; i < desc->field_count;) {
+		u8 *to = (u8 *)obj + desc->fields[i].offset;
+		size_t length = side_by_side(desc, &i);
 
-		memcpy((u8 *)obj + field->offset, from, field->size);
-		from += field->size;
+		memcpy(to, from, length);
+		from += length;
 	}
 }

@@ -77,7 +77,7 @@ static void pin_service(struct vioapic *ioapic, u32 pin)
 	}
 }
 
-static void pin_watch(struct vioapic *ioapic, u32 pin, bool tell)
+static inline void pin_watch(struct vioapic *ioapic, u32 pin, bool tell)
 {
 	u32 bit = (u32)1 << pin;
 	bool enabled = pin_enabled(ioapic, pin);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <internal/snapshot.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ void records_save(const struct vm_record *records, u32 count, u8 *buf)
 			.length = (u32)state_packed_size(desc),
 		};
 
-		memcpy(header.type, desc->name, strlen(desc->name));
+		memcpy(header.type, desc->name, sizeof(header.type));
 		memcpy(buf, &header, sizeof(header));
 		buf += sizeof(header);
 		state_pack(desc, records[i].obj, buf);
@@ -31,67 +32,72 @@ void records_save(const struct vm_record *records, u32 count, u8 *buf)
 	}
 }
 
-/* The type as text that can be shown, whatever the bytes are. */
-static void type_text(const struct record_header *header, char text[sizeof(header->type) + 1])
+static bool is_of(const struct vm_record *record, const struct record_header *header)
 {
-	size_t i;
-
-	for (i = 0; i < sizeof(header->type) && header->type[i]; i++)
-		text[i] = header->type[i] < ' ' || header->type[i] > '~' ? '?' : header->type[i];
-	text[i] = 0;
+	return record->instance == header->instance &&
+	       !__builtin_memcmp(record->desc->name, header->type, sizeof(header->type));
 }
 
-static bool is_type(const struct record_header *header, const char *name)
-{
-	char padded[sizeof(header->type)] = {0};
-
-	memcpy(padded, name, strlen(name));
-	return !memcmp(padded, header->type, sizeof(padded));
-}
-
-static u32 find(const struct vm_record *records, u32 count, const struct record_header *header)
+/* @likely is where it probably is. */
+static u32 find(const struct vm_record *records, u32 count, const struct record_header *header,
+		u32 likely)
 {
 	u32 i;
 
+	if (likely < count && is_of(&records[likely], header))
+		return likely;
 	for (i = 0; i < count; i++)
-		if (records[i].instance == header->instance &&
-		    is_type(header, records[i].desc->name))
+		if (is_of(&records[i], header))
 			break;
 	return i;
 }
 
-/* One record of which @left bytes follow the header; its place in @records into *@at. */
+/* Says what is wrong with a record, whose type may be any bytes. */
+HV_PRINTF(3, 4)
+static void explain(char *why, const struct record_header *header, const char *format, ...)
+{
+	char type[sizeof(header->type) + 1];
+	va_list args;
+	size_t i;
+	int at;
+
+	for (i = 0; i < sizeof(header->type) && header->type[i]; i++)
+		type[i] = header->type[i] < ' ' || header->type[i] > '~' ? '?' : header->type[i];
+	type[i] = 0;
+	at = snprintf(why, RECORDS_WHY_MAX, "record %s.%u: ", type, header->instance);
+	va_start(args, format);
+	vsnprintf(why + at, RECORDS_WHY_MAX - (size_t)at, format, args);
+	va_end(args);
+}
+
+/*
+ * One record of which @left bytes follow the header; its place in @records into *@at, which says
+ * where it probably is.
+ */
 static enum hv_error parse_one(const struct vm_record *records, u32 count,
 			       const struct record_header *header, size_t left,
 			       const struct records_index *index, u32 *at, char *why)
 {
-	char type[sizeof(header->type) + 1];
 	const struct state_desc *desc;
 
-	type_text(header, type);
-	*at = find(records, count, header);
+	*at = find(records, count, header, *at);
 	if (*at == count) {
-		snprintf(why, RECORDS_WHY_MAX, "record %s.%u: this VM has no such thing", type,
-			 header->instance);
+		explain(why, header, "this VM has no such thing");
 		return HV_ECORRUPT;
 	}
 	desc = records[*at].desc;
 	if (index->fields[*at]) {
-		snprintf(why, RECORDS_WHY_MAX, "record %s.%u: there are two of it", type,
-			 header->instance);
+		explain(why, header, "there are two of it");
 		return HV_ECORRUPT;
 	}
 	if (header->version != desc->version) {
-		snprintf(why, RECORDS_WHY_MAX,
-			 "record %s.%u: is of version %u, this anew reads version %u", type,
-			 header->instance, header->version, desc->version);
+		explain(why, header, "is of version %u, this anew reads version %u",
+			header->version, desc->version);
 		return HV_EUNSUPPORTED;
 	}
 	if (header->length != state_packed_size(desc) || header->length > left) {
-		snprintf(why, RECORDS_WHY_MAX,
-			 "record %s.%u: is %u bytes, must be %u, %llu are left", type,
-			 header->instance, header->length, (u32)state_packed_size(desc),
-			 (unsigned long long)left);
+		explain(why, header, "is %u bytes, must be %u, %llu are left", header->length,
+			(u32)state_packed_size(desc), (unsigned long long)left);
 		return HV_ECORRUPT;
 	}
 	return HV_OK;
@@ -102,11 +108,11 @@ enum hv_error records_parse(const struct vm_record *records, u32 count, const u8
 {
 	struct record_header header;
 	size_t offset = 0;
+	u32 at = 0;
 
 	memset(index, 0, sizeof(*index));
 	while (offset < length) {
 		enum hv_error err;
-		u32 at;
 
 		if (length - offset < sizeof(header)) {
 			snprintf(why, RECORDS_WHY_MAX, "the records end in the middle of a header");
@@ -117,7 +123,8 @@ enum hv_error records_parse(const struct vm_record *records, u32 count, const u8
 		err = parse_one(records, count, &header, length - offset, index, &at, why);
 		if (err)
 			return err;
-		index->fields[at] = buf + offset;
+		/* As they were saved, they are in the order of the table. */
+		index->fields[at++] = buf + offset;
 		offset += header.length;
 	}
 	for (u32 i = 0; i < count; i++) {
@@ -130,26 +137,20 @@ enum hv_error records_parse(const struct vm_record *records, u32 count, const u8
 	return HV_OK;
 }
 
-static enum hv_error check_one(const struct vm_record *record, const u8 *fields, char *why)
+/* @scratch has room for a copy of the object. */
+static enum hv_error check_one(const struct vm_record *record, const u8 *fields, void *scratch,
+			       char *why)
 {
 	const struct state_desc *desc = record->desc;
 	const char *reason = "a value is not legal";
 	enum hv_error err;
-	void *scratch;
 
 	if (!desc->check)
 		return HV_OK;
-	scratch = malloc(desc->size);
-	if (!scratch) {
-		snprintf(why, RECORDS_WHY_MAX, "record %s.%u: no memory to check it", desc->name,
-			 record->instance);
-		return HV_ENO_MEMORY;
-	}
 	/* What is not saved stays as it is: checks may compare with it. */
 	memcpy(scratch, record->obj, desc->size);
 	state_unpack(desc, scratch, fields);
 	err = desc->check(scratch, &reason);
-	free(scratch);
 	if (err)
 		snprintf(why, RECORDS_WHY_MAX, "record %s.%u: %s", desc->name, record->instance,
 			 reason);
@@ -159,13 +160,21 @@ static enum hv_error check_one(const struct vm_record *record, const u8 *fields,
 enum hv_error records_check(const struct vm_record *records, u32 count,
 			    const struct records_index *index, char *why)
 {
-	for (u32 i = 0; i < count; i++) {
-		enum hv_error err = check_one(&records[i], index->fields[i], why);
+	enum hv_error err = HV_OK;
+	size_t largest = 1;
+	void *scratch;
 
-		if (err)
-			return err;
+	for (u32 i = 0; i < count; i++)
+		largest = max_u64(largest, records[i].desc->size);
+	scratch = malloc(largest);
+	if (!scratch) {
+		snprintf(why, RECORDS_WHY_MAX, "no memory to check the records");
+		return HV_ENO_MEMORY;
 	}
-	return HV_OK;
+	for (u32 i = 0; !err && i < count; i++)
+		err = check_one(&records[i], index->fields[i], scratch, why);
+	free(scratch);
+	return err;
 }
 
 void records_commit(const struct vm_record *records, u32 count, const struct records_index *index)
