@@ -192,7 +192,6 @@ static void derive(struct vgic *gic)
 		memset(vcpu->routed, 0, sizeof(vcpu->routed));
 		memset(vcpu->held, 0, sizeof(vcpu->held));
 		memset(vcpu->given, 0, sizeof(vcpu->given));
-		memset(vcpu->offered, 0, sizeof(vcpu->offered));
 		vcpu->routed[0] = UINT32_MAX;
 		vcpu->held[0] = UINT32_MAX;
 		vcpu->notes.given = 0;
@@ -213,14 +212,13 @@ static void derive(struct vgic *gic)
 void vgic_latch(struct vgic *gic, u32 cpu, u32 word, u32 bits)
 {
 	vgic_irqs(gic, cpu, word)->latched |= bits;
-	vgic_notes(gic, cpu, word)->pending_written |= bits;
+	vgic_notes(gic, cpu, word)->latched_again |= bits;
 	vgic_changed(gic, cpu, word, bits);
 }
 
 void vgic_unlatch(struct vgic *gic, u32 cpu, u32 word, u32 bits)
 {
 	vgic_irqs(gic, cpu, word)->latched &= ~bits;
-	vgic_notes(gic, cpu, word)->pending_written |= bits;
 	vgic_changed(gic, cpu, word, bits);
 }
 
@@ -239,7 +237,7 @@ void vgic_sgi_latch(struct vgic *gic, u32 cpu, u32 sgi, u8 sources)
 	struct vgic_cpu *vcpu = &gic->cpus[cpu];
 
 	sgi_sources_set(vcpu, sgi, vcpu->sgi_sources[sgi] | sources);
-	vcpu->sgi_written[sgi] |= sources;
+	vcpu->sgi_resent[sgi] |= sources;
 	vgic_changed(gic, cpu, 0, vgic_bit(sgi));
 }
 
@@ -248,7 +246,6 @@ void vgic_sgi_unlatch(struct vgic *gic, u32 cpu, u32 sgi, u8 sources)
 	struct vgic_cpu *vcpu = &gic->cpus[cpu];
 
 	sgi_sources_set(vcpu, sgi, vcpu->sgi_sources[sgi] & ~sources);
-	vcpu->sgi_written[sgi] |= sources;
 	vgic_changed(gic, cpu, 0, vgic_bit(sgi));
 }
 
@@ -453,11 +450,13 @@ static void give(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid, struct vgic
 	notes->given |= bit;
 	if (lr->pending)
 		vcpu->offered[word] |= bit;
-	notes->pending_written &= ~bit;
+	else
+		vcpu->offered[word] &= ~bit;
+	notes->latched_again &= ~bit;
 	notes->active_written &= ~bit;
 	notes->raised &= ~bit;
 	if (sourced)
-		vcpu->sgi_written[intid] = 0;
+		vcpu->sgi_resent[intid] = 0;
 }
 
 /* Apart, so that the common case, nothing to give, doesn't pay for this one's frame. */
@@ -503,11 +502,11 @@ static void taken(struct vgic *gic, struct vgic_cpu *vcpu, u32 intid)
 	if (vgic_sgi_has_source(gic, intid)) {
 		u32 source = (u32)1 << vcpu->sgi_offered[intid];
 
-		if (!(vcpu->sgi_written[intid] & source))
+		if (!(vcpu->sgi_resent[intid] & source))
 			sgi_sources_set(vcpu, intid, vcpu->sgi_sources[intid] & ~source);
 		return;
 	}
-	if (!(notes->pending_written & bit))
+	if (!(notes->latched_again & bit))
 		irqs->latched &= ~bit;
 	if (has_hw(gic, intid) && !(notes->raised & bit))
 		irqs->level &= ~bit;
@@ -522,7 +521,6 @@ static void fold_one(struct vgic *gic, struct vgic_cpu *vcpu, const struct vgic_
 	bool written = notes->active_written & bit;
 
 	vcpu->given[word] &= ~bit;
-	vcpu->offered[word] &= ~bit;
 	notes->given &= ~bit;
 	if (offered && !lr->pending)
 		taken(gic, vcpu, intid);
@@ -537,13 +535,19 @@ static void fold_one(struct vgic *gic, struct vgic_cpu *vcpu, const struct vgic_
 	}
 }
 
-/* It may have been routed to another meanwhile, who was not to have it yet. */
+/* It may belong to another meanwhile, who was not to have it yet. */
 static void hand_on(struct vgic *gic, const struct vgic_cpu *vcpu, u32 intid)
 {
-	u32 target = gic->target[intid - VGIC_SPI_BASE];
+	u32 word = intid / 32, bit = vgic_bit(intid);
 
-	if (target != vcpu->index && target != VGIC_NOWHERE)
-		refresh_and_kick(gic, &gic->cpus[target], intid / 32, 0);
+	if (vcpu->routed[word] & (vcpu->held[word] | ~vgic_irqs(gic, 0, word)->active) & bit)
+		return;
+	for (u32 i = 0; i < gic->cpu_count; i++) {
+		struct vgic_cpu *other = &gic->cpus[i];
+
+		if (other != vcpu && (other->routed[word] | other->held[word]) & bit)
+			refresh_and_kick(gic, other, word, 0);
+	}
 }
 
 void vgic_fold(struct vgic *gic, u32 cpu, const struct vgic_lr *lrs, u32 count)
@@ -661,7 +665,7 @@ static void set(struct vgic *gic, u32 cpu, u32 intid, bool level)
 		irqs->level &= ~bit;
 	if (level && irqs->edge & bit) {
 		irqs->latched |= bit;
-		notes->pending_written |= bit;
+		notes->latched_again |= bit;
 	}
 	if (raised)
 		notes->raised |= bit;
@@ -830,7 +834,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	TRANSIENT(struct vgic_cpu, given, "nothing is given out after loading")                    \
 	TRANSIENT(struct vgic_cpu, offered, "as given")                                            \
 	TRANSIENT(struct vgic_cpu, sgi_offered, "as given")                                        \
-	TRANSIENT(struct vgic_cpu, sgi_written, "as given")                                        \
+	TRANSIENT(struct vgic_cpu, sgi_resent, "as given")                                         \
 	TRANSIENT(struct vgic_cpu, notes, "wiring, and as given")                                  \
 	TRANSIENT(struct vgic_cpu, index, "wiring")                                                \
 	TRANSIENT(struct vgic_cpu, pad, "padding")                                                 \

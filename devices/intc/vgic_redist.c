@@ -41,9 +41,8 @@ static void write_waker(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
 	/* Those of which the choice is left go elsewhere. */
 	for (u32 intid = VGIC_SPI_BASE; intid < VGIC_LINES; intid++)
 		vgic_route(gic, intid);
+	/* Kicks those that have something pending, which is forwarded from now on, or no longer. */
 	vgic_configured_all(gic);
-	/* What is pending already is forwarded from now on, or no longer. */
-	gic->ops->kick(gic->ctx, cpu);
 }
 
 /* GICR_CTLR has nothing to control without LPIs, and is RAZ/WI like what is not in the table. */

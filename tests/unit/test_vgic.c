@@ -313,6 +313,10 @@ static void test_wide_registers(void **state)
 	assert_true(vgic_dist_read(&m, 0, 0x6100, 8) == 0x123456);
 	assert_int_equal(vgic_dist_read(&m, 0, 0x6104, 4), 0);
 	assert_int_equal(vgic_dist_read(&m, 0, 0x6102, 1), 0);
+	/* Across two registers. */
+	assert_int_equal(vgic_dist_read(&m, 0, 0x6104, 8), 0);
+	vgic_dist_write(&m, 0, 0x422, 4, UINT32_MAX);
+	assert_int_equal(vgic_dist_read(&m, 0, 0x420, 4), 0);
 	/* Of private interrupts, and beyond the last. */
 	vgic_dist_write(&m, 0, 0x60f8, 8, UINT64_MAX);
 	assert_int_equal(vgic_dist_read(&m, 0, 0x60f8, 8), 0);
@@ -343,6 +347,23 @@ static void test_cpu_counts(void **state)
 	struct irq_line line = vgic_line(m.gic, 40);
 
 	assert_true(irq_enabled(&line));
+}
+
+/* A byte of a register leaves the others alone. */
+static void test_bytes(void **state)
+{
+	(void)state;
+	start(VGIC_V2);
+	vgic_dist_write(&m, 0, 0x424, 4, 0x10203040);
+	vgic_dist_write(&m, 0, 0x425, 1, 0x88);
+	assert_int_equal(vgic_dist_read(&m, 0, 0x424, 4), 0x10208840);
+	assert_int_equal(vgic_dist_read(&m, 0, 0x427, 1), 0x10);
+	vgic_dist_write(&m, 0, 0x824, 4, 0x01020304);
+	vgic_dist_write(&m, 0, 0x826, 1, 7);
+	assert_int_equal(vgic_dist_read(&m, 0, 0x824, 4), 0x01070304);
+	vgic_dist_write(&m, 0, 0xf24, 4, 0x01020304);
+	vgic_dist_write(&m, 0, 0xf16, 1, 7);
+	assert_int_equal(vgic_dist_read(&m, 0, 0xf14, 4), 0x01000304);
 }
 
 /* GICv2's private registers are those of the CPU that asks; GICv3's those of the frame. */
@@ -727,9 +748,35 @@ static void test_route_v3(void **state)
 	assert_true(lr_of(2, 70)->active && !lr_of(2, 70)->pending);
 	assert_int_equal(take(0), VGIC_SPURIOUS);
 	vgic_machine_eoi(&m, 2, 70, 0);
-	exit_guest(2);
+	assert_true(vgic_machine_called(&m, 2));
+	vgic_machine_settle(&m);
 	assert_int_equal(take(2), VGIC_SPURIOUS);
 	assert_int_equal(take(0), 70);
+
+	/* Made active by the guest: there where it would have gone, when it has come back. */
+	route(70, 1);
+	irq_pulse(&line);
+	vgic_machine_settle(&m);
+	assert_non_null(lr_of(1, 70));
+	route(70, 2);
+	set(0, SET_ACTIVE, 70);
+	exit_guest(2);
+	assert_null(lr_of(2, 70));
+	vgic_machine_settle(&m);
+	assert_null(lr_of(1, 70));
+	assert_true(lr_of(2, 70)->active && lr_of(2, 70)->pending);
+	set(0, DEACTIVATE, 70);
+	assert_int_equal(take(2), 70);
+	for (u32 i = 0; i < 2; i++) {
+		/* Somewhere, if it would go nowhere; and whether or not it is given out still. */
+		route(70, CPUS);
+		set(0, SET_ACTIVE, 70);
+		vgic_machine_settle(&m);
+		assert_true(lr_of(0, 70)->active);
+		set(0, DEACTIVATE, 70);
+		exit_guest(0);
+		exit_guest(2);
+	}
 
 	/* One of N: the first that is awake. */
 	route(70, BIT(31) | 2);
@@ -1152,7 +1199,11 @@ static void test_hw(void **state)
 	assert_true(lr_of(0, VGIC_PPI_VTIMER)->active);
 	assert_int_equal(lr_of(0, VGIC_PPI_VTIMER)->hw_intid, 0);
 	assert_true(lr_of(0, VGIC_PPI_VTIMER)->eoi_notify);
+	set(0, DEACTIVATE, VGIC_PPI_VTIMER);
+	exit_guest(0);
+	assert_true(hw->timer_active);
 	vgic_machine_leave(&m, 0);
+	set(0, SET_ACTIVE, VGIC_PPI_VTIMER);
 	set(0, DEACTIVATE, VGIC_PPI_VTIMER);
 	assert_true(hw->timer_active);
 	vgic_machine_enter(&m, 0);
@@ -1200,12 +1251,26 @@ static void test_reset(void **state)
 	vgic_machine_save(&m, saved);
 	assert_memory_equal(fresh, saved, vgic_machine_saved_size(&m));
 
-	/* The line stays, as does who watches; what was given out is forgotten. */
-	irq_set(&line, true);
 	vgic_machine_leave(&m, 0);
+
+	/* The line stays; what was given out is forgotten, and can be given out again. */
+	start(VGIC_V2);
+	line = line_on(40, false, 0x80);
+	irq_set(&line, true);
+	line = line_on(20, false, 0x90);
+	irq_set(&line, true);
+	vgic_machine_enter(&m, 0);
+	assert_int_equal(ack(0), 40);
 	vgic_reset(m.gic);
+	vgic_machine_leave(&m, 0);
 	assert_int_equal(get(0, SET_PEND, 40), 1);
 	assert_int_equal(get(0, SET_ACTIVE, 40), 0);
+	(void)line_on(40, false, 0x80);
+	(void)line_on(20, false, 0x90);
+	vgic_dist_write(&m, 0, 0, 4, 3);
+	vgic_machine_enter(&m, 0);
+	assert_non_null(lr_of(0, 40));
+	assert_non_null(lr_of(0, 20));
 }
 
 /* A snapshot in the middle of it is as if the interrupts in list registers were not there yet. */
@@ -1230,20 +1295,24 @@ static void test_save_while_given(void **state)
 
 static void test_load_tells_nobody(void **state)
 {
+	static const u32 numbers[] = {95, 20};
 	u8 saved[VGIC_SAVED_MAX];
 
 	(void)state;
-	start(VGIC_V3);
-	(void)line_on(95, true, 0);
-	vgic_machine_save(&m, saved);
-	told_line = vgic_line(&m.gics[1], 95);
-	irq_watch(&told_line, on_watch, &told);
-	told = 0;
-	assert_null(vgic_machine_load(&m, saved));
-	assert_true(irq_enabled(&told_line));
-	assert_int_equal(told, 0);
-	set(0, DISABLE, 95);
-	assert_int_equal(told, 1);
+	for (u32 i = 0; i < ARRAY_COUNT(numbers); i++) {
+		start(VGIC_V3);
+		(void)line_on(numbers[i], true, 0);
+		set(1, SET_ENABLE, numbers[i]);
+		vgic_machine_save(&m, saved);
+		m.gic = &m.gics[1];
+		watch(numbers[i]);
+		m.gic = &m.gics[0];
+		assert_null(vgic_machine_load(&m, saved));
+		assert_true(irq_enabled(&told_line));
+		assert_int_equal(told, 0);
+		set(1, DISABLE, numbers[i]);
+		assert_int_equal(told, 1);
+	}
 }
 
 static void dist_refused(void (*spoil)(struct vgic *gic), enum vgic_version version, u32 cpus)
@@ -1331,6 +1400,7 @@ int main(void)
 		cmocka_unit_test(test_redist),
 		cmocka_unit_test(test_wide_registers),
 		cmocka_unit_test(test_cpu_counts),
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_banked),
 		cmocka_unit_test(test_edge),
 		cmocka_unit_test(test_level),

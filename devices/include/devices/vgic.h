@@ -122,11 +122,11 @@ struct vgic_irqs {
 /* What is not. */
 struct vgic_notes {
 	u32 given; /* in list registers, of whichever virtual CPU */
-	/* Written since: what the list register says of it doesn't count. */
-	u32 pending_written;
-	u32 active_written;
-	u32 raised; /* of those with a physical one: the line was set since, once more */
-	u32 told;   /* enabled, as its watcher was last told */
+	/* Since it was given out, which list registers don't tell: */
+	u32 latched_again;  /* it was latched, and stays so if it has been taken */
+	u32 active_written; /* the guest wrote whether it is active, and that counts */
+	u32 raised;         /* the line was set once more, of one with a physical interrupt */
+	u32 told;           /* enabled, as its watcher was last told */
 	u32 pad;
 	struct {
 		void (*fn)(void *ctx);
@@ -154,9 +154,9 @@ struct vgic_cpu {
 
 	/* What is given out, until it is folded. */
 	u32 given[VGIC_WORDS];     /* [g] */
-	u32 offered[VGIC_WORDS];   /* [g] of these, as pending */
+	u32 offered[VGIC_WORDS];   /* [g] of those given, as pending */
 	u8 sgi_offered[VGIC_SGIS]; /* [g] GICv2: the source that was offered */
-	u8 sgi_written[VGIC_SGIS]; /* [g] GICv2: sources written since */
+	u8 sgi_resent[VGIC_SGIS];  /* [g] GICv2: sources that have sent it since */
 
 	struct vgic_notes notes; /* [g] on the private ones */
 	u32 index;               /* [c] */
