@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ARENA_SIZE MIB(2)
+/* For the configuration while it is read, and a record while it is checked. */
+#define ARENA_SIZE KIB(256)
 
 static u8 *arena;
 static size_t arena_used;

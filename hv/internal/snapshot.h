@@ -60,7 +60,7 @@ struct snapshot {
 	char name[CONFIG_NAME_MAX];
 	struct vm_config config; /* of the VM; config.name is the VM's name */
 	struct mem_image image;
-	u8 *records;
+	u8 *records;           /* in the same pages, behind this */
 	size_t records_length; /* bytes */
 	u64 wall;              /* seconds since 1970, 0: the machine has no clock */
 	u64 pages;             /* 4 KiB pages of the layer that was frozen */

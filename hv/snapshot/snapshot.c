@@ -6,7 +6,6 @@
 #include <internal/pool.h>
 #include <internal/snapshot.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A restored VM that was not entered yet. */
@@ -89,28 +88,25 @@ static enum hv_error may_take(const struct vm *vm, const char *name, char *why)
 	return HV_OK;
 }
 
+/* A snapshot's records lie behind it. */
+static u32 pages_of(size_t records_length)
+{
+	return (u32)(ALIGN_UP(sizeof(struct snapshot) + records_length, PAGE_SIZE) / PAGE_SIZE);
+}
+
 static enum hv_error freeze(struct vm *vm, struct snapshot *s, char *why)
 {
 	enum hv_error err;
 
 	s->pages = vm->mem.private_pages;
-	s->records_length = records_size(vm->records, vm->record_count);
-	s->records = malloc(s->records_length);
-	if (!s->records) {
-		snprintf(why, SNAPSHOT_WHY_MAX, "no memory for the state of %s; delete a snapshot",
-			 vm->config.name);
-		return HV_ENO_MEMORY;
-	}
 	records_save(vm->records, vm->record_count, s->records);
 	err = mem_freeze(&vm->mem, &s->image);
 	flush(vm);
-	if (err) {
+	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "the memory of %s can't be frozen: %s; delete a "
 			 "snapshot or end another VM",
 			 vm->config.name, hv_error_text(err));
-		free(s->records);
-	}
 	return err;
 }
 
@@ -118,6 +114,7 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **o
 {
 	u64 begin = arch_counter();
 	bool running = vm->state == VM_RUNNING;
+	size_t records_length = records_size(vm->records, vm->record_count);
 	struct snapshot **link = &snapshots;
 	struct snapshot *s;
 	enum hv_error err = may_take(vm, name, why);
@@ -126,11 +123,14 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **o
 		err = fill_pool(why);
 	if (err)
 		return err;
-	s = calloc(1, sizeof(*s));
+	s = host_alloc_pages(pages_of(records_length));
 	if (!s) {
-		snprintf(why, SNAPSHOT_WHY_MAX, "no memory for a snapshot; delete another");
+		snprintf(why, SNAPSHOT_WHY_MAX, "no memory for the state of %s; delete a snapshot",
+			 vm->config.name);
 		return HV_ENO_MEMORY;
 	}
+	s->records = (u8 *)(s + 1);
+	s->records_length = records_length;
 	memcpy(s->name, name, strlen(name) + 1);
 	s->config = vm->config;
 	s->wall = host_wall_clock();
@@ -139,7 +139,7 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **o
 	if (running)
 		vm_resume(vm);
 	if (err) {
-		free(s);
+		host_free_pages(s, pages_of(records_length));
 		return err;
 	}
 	s->ns = muldiv_u64(arch_counter() - begin, NS_PER_SEC, arch_counter_hz());
@@ -158,8 +158,7 @@ void snapshot_delete(struct snapshot *s)
 		link = &(*link)->next;
 	*link = s->next;
 	mem_image_fini(&s->image);
-	free(s->records);
-	free(s);
+	host_free_pages(s, pages_of(s->records_length));
 }
 
 /* ---- restoring ---- */

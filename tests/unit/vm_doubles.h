@@ -75,6 +75,20 @@ u64 host_wall_clock(void)
 	return 1000 + double_counter;
 }
 
+void *host_alloc_pages(u32 pages)
+{
+	void *ptr = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
+
+	memset(ptr, 0, pages * PAGE_SIZE);
+	return ptr;
+}
+
+void host_free_pages(void *ptr, u32 pages)
+{
+	(void)pages;
+	free(ptr);
+}
+
 u64 host_memory_taken(void)
 {
 	return MIB(3);
