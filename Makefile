@@ -28,6 +28,9 @@ CC := $(TOOL)gcc
 LD := $(TOOL)ld
 OBJCOPY := $(TOOL)objcopy
 OBJDUMP := $(TOOL)objdump
+# Nothing before `make deps`, when there is no compiler to ask.
+CC_INCLUDE := $(shell $(CC) -print-file-name=include 2>/dev/null || :)
+CC_VERSION := $(shell $(CC) -dumpfullversion 2>/dev/null || :)
 HOSTCC := gcc
 HOSTAR := ar
 FUZZCC := clang-14
@@ -146,7 +149,7 @@ NEWLIB_CONFIG := --target=$(CPU)-none-elf --disable-multilib --disable-libgloss 
 	--enable-newlib-io-c99-formats --enable-newlib-io-long-long --enable-lite-exit \
 	--disable-newlib-fvwrite-in-streamio --disable-newlib-wide-orient \
 	--disable-newlib-unbuf-stream-opt --disable-nls
-NEWLIB_KEY := $(shell { echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)'; $(CC) -dumpfullversion; \
+NEWLIB_KEY := $(shell { echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)'; echo $(CC_VERSION); \
 	cat tools/cc-general-regs; } | sha256sum | cut -c1-12)
 NEWLIB_STAMP := $(NEWLIB_DIR)/stamp-$(NEWLIB_KEY)
 
@@ -155,7 +158,10 @@ $(NEWLIB_STAMP):
 	@test -f $(NEWLIB_SOURCE) || { echo "$(NEWLIB_SOURCE) is missing: make deps" >&2; exit 1; }
 	@rm -rf $(NEWLIB_DIR); mkdir -p $(NEWLIB_DIR)/src $(NEWLIB_DIR)/obj
 	@tar -xf $(NEWLIB_SOURCE) -C $(NEWLIB_DIR)/src --strip-components=1
-	@cd $(NEWLIB_DIR)/obj && { ../src/configure --prefix=$(CURDIR)/$(NEWLIB_DIR) \
+	@while sleep 4 > /dev/null 2>&1; do \
+		echo "  NEWLIB      $$(find $(NEWLIB_DIR)/obj -name '*.o' | wc -l) files so far"; \
+	done & trap "kill $$!" EXIT; \
+	cd $(NEWLIB_DIR)/obj && { ../src/configure --prefix=$(CURDIR)/$(NEWLIB_DIR) \
 		$(NEWLIB_CONFIG) CC_FOR_TARGET='$(NEWLIB_CC)' AR_FOR_TARGET=$(TOOL)ar \
 		RANLIB_FOR_TARGET=$(TOOL)ranlib AS_FOR_TARGET=$(TOOL)as NM_FOR_TARGET=$(TOOL)nm \
 		READELF_FOR_TARGET=$(TOOL)readelf STRIP_FOR_TARGET=$(TOOL)strip \
@@ -199,7 +205,7 @@ includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES)
 CFLAGS := -std=gnu11 -O2 -fomit-frame-pointer -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
 	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. -mgeneral-regs-only $(ABI) \
-	-nostdinc -isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE)
+	-nostdinc -isystem $(CC_INCLUDE) -isystem $(NEWLIB_INCLUDE)
 
 HOST_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
@@ -318,7 +324,7 @@ PAYLOAD_LDS := tests/guest/lib/payload_$(ARCH).ld
 PAYLOAD_CFLAGS := -std=gnu11 -O2 -g0 $(filter-out -Wconversion -Wmissing-prototypes,$(WARNINGS)) \
 	-ffreestanding -fno-pic -mcmodel=small -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-mgeneral-regs-only $(ABI) -nostdinc \
-	-isystem $(shell $(CC) -print-file-name=include) -isystem $(NEWLIB_INCLUDE) \
+	-isystem $(CC_INCLUDE) -isystem $(NEWLIB_INCLUDE) \
 	-Itests/guest/lib -Ihv/include -Idevices/include \
 	-DPAYLOAD_ARCH_HEADER='"payload_$(ARCH).h"' $(FDT_FLAGS)
 # Other people's code for payloads, by the names of its files.
