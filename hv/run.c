@@ -16,19 +16,33 @@ static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, en
 }
 
 /* Inlined where the space is known: most exits are of these. */
-__attribute__((always_inline)) static inline enum hv_verdict
-handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
+__attribute__((always_inline)) static inline enum io_result
+dispatch(struct vcpu *vcpu, enum io_space space, u64 address, struct io_access *access)
 {
 	struct vm *vm = vcpu->vm;
 	const struct timer *first = vm->clock.first;
 	enum io_result result;
 
-	exit->access.vcpu = vcpu->index;
-	result = io_dispatch(&vm->io, space, exit->address, &exit->access);
+	access->vcpu = vcpu->index;
+	result = io_dispatch(&vm->io, space, address, access);
 	/* A timer that the access armed may be due already; the next tick could be far. */
 	if (vm->clock.first != first)
 		clock_expire(&vm->clock);
-	if (vm->state != VM_RUNNING)
+	return result;
+}
+
+enum io_result vcpu_access(struct vcpu *vcpu, enum io_space space, u64 address,
+			   struct io_access *access)
+{
+	return dispatch(vcpu, space, address, access);
+}
+
+__attribute__((always_inline)) static inline enum hv_verdict
+handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
+{
+	enum io_result result = dispatch(vcpu, space, exit->address, &exit->access);
+
+	if (vcpu->vm->state != VM_RUNNING)
 		return VERDICT_STOP;
 	return finish_access(vcpu, exit, result);
 }

@@ -259,6 +259,7 @@ enum form_kind {
 #define F_BARE     0x100 /* 66, f2 and f3 would make it another instruction */
 #define F_ONLY64   0x200 /* another instruction outside of 64-bit mode */
 #define F_NOT64    0x400 /* #UD in 64-bit mode */
+#define F_PORT     0x800 /* 4 bytes where others have 8 */
 
 struct form {
 	u8 kind; /* enum form_kind */
@@ -287,6 +288,10 @@ static const struct form one_byte[256] = {
 	[0x3a] = {FORM_MODRM, DECODE_TEST, DECODE_CMP, F_BYTE | F_REVERSED},
 	[0x3b] = {FORM_MODRM, DECODE_TEST, DECODE_CMP, F_REVERSED},
 	[0x63] = {FORM_MODRM, DECODE_READ_SX, 0, F_MEM32 | F_ONLY64},
+	[0x6c] = {FORM_STRING, DECODE_INS, 0, F_BYTE},
+	[0x6d] = {FORM_STRING, DECODE_INS, 0, F_PORT},
+	[0x6e] = {FORM_STRING, DECODE_OUTS, 0, F_BYTE},
+	[0x6f] = {FORM_STRING, DECODE_OUTS, 0, F_PORT},
 	[0x80] = {FORM_GROUP1, 0, 0, F_BYTE | F_IMM8},
 	[0x81] = {FORM_GROUP1, 0, 0, F_IMM},
 	[0x82] = {FORM_GROUP1, 0, 0, F_BYTE | F_IMM8 | F_NOT64},
@@ -449,6 +454,8 @@ static enum hv_error decode_form(struct cursor *cursor, const struct prefixes *p
 	out->has_imm = form.flags & (F_IMM | F_IMM8);
 	if (form.flags & F_BYTE)
 		out->reg_size = 1;
+	else if (form.flags & F_PORT)
+		out->reg_size = (u8)min_u64(out->reg_size, 4);
 	out->size = memory_size(&form, out->reg_size);
 
 	if (form.kind == FORM_OFFSET) {
@@ -714,6 +721,8 @@ bool x86_decode_apply(const struct decode_insn *insn, u64 mem_value, u64 gpr[16]
 	case DECODE_STOS:
 	case DECODE_LODS:
 	case DECODE_MOVS:
+	case DECODE_INS:
+	case DECODE_OUTS:
 		break;
 	}
 	return false;
@@ -746,9 +755,9 @@ bool x86_decode_string_step(const struct decode_insn *insn, u64 gpr[16], u64 rfl
 {
 	u64 delta = rflags & FLAG_DF ? -(u64)insn->size : insn->size;
 
-	if (insn->op != DECODE_STOS)
+	if (insn->op != DECODE_STOS && insn->op != DECODE_INS)
 		gpr[GPR_RSI] = set_address(insn, gpr[GPR_RSI], gpr[GPR_RSI] + delta);
-	if (insn->op != DECODE_LODS)
+	if (insn->op != DECODE_LODS && insn->op != DECODE_OUTS)
 		gpr[GPR_RDI] = set_address(insn, gpr[GPR_RDI], gpr[GPR_RDI] + delta);
 	if (!insn->rep)
 		return true;

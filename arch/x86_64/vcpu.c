@@ -4,9 +4,11 @@
 #include <arch/backend.h>
 #include <arch/fetch.h>
 #include <arch/policy.h>
+#include <arch/strings.h>
 #include <hv/state.h>
 #include <internal/arch.h>
 #include <internal/host.h>
+#include <internal/sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -254,6 +256,64 @@ void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
 	(void)x86_backend->inject(vcpu, EVENT_EXCEPTION | EVENT_ERROR | VECTOR_GP, 0);
 }
 
+/* ---- string instructions ---- */
+
+static enum io_result string_access(void *ctx, enum io_space space, u64 address,
+				    struct io_access *access)
+{
+	return vcpu_access(ctx, space, address, access);
+}
+
+static void inject_fault(struct vcpu *vcpu, const struct strings_fault *fault)
+{
+	if (fault->vector == VECTOR_PF) {
+		x86_backend->get_state(vcpu);
+		vcpu->arch.state.cr2 = fault->address;
+		x86_backend->set_state(vcpu);
+	}
+	(void)x86_backend->inject(vcpu, EVENT_EXCEPTION | EVENT_ERROR | fault->vector,
+				  fault->error);
+}
+
+/* One step of @insn, MOVS, INS or OUTS. It goes on at the same address until it is complete. */
+static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *insn, u16 port)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	struct x86_mode mode;
+	const struct strings_cpu cpu = {
+		.mem = &vcpu->vm->mem,
+		.mode = &mode,
+		.segments = &arch->state.es,
+		.gpr = arch->gpr,
+		.access = string_access,
+		.ctx = vcpu,
+	};
+	struct strings_fault fault;
+	enum strings_result result;
+
+	x86_backend->get_mode(vcpu, &mode);
+	x86_backend->get_state(vcpu);
+	result = insn->op == DECODE_MOVS ? strings_move(&cpu, insn, &fault)
+					 : strings_port(&cpu, insn, port, &fault);
+	arch->insn_length = result == STRINGS_DONE ? insn->length : 0;
+	switch (result) {
+	case STRINGS_DONE:
+	case STRINGS_MORE:
+		break;
+	case STRINGS_FAULT:
+		inject_fault(vcpu, &fault);
+		break;
+	case STRINGS_NO_MEMORY:
+		/* The scheduler fetches more and lets the guest try again. */
+		vcpu->vm->mem_wanted = true;
+		vcpu->pending |= PENDING_LEAVE;
+		break;
+	case STRINGS_REFUSED:
+		return VERDICT_FAULT;
+	}
+	return vcpu->vm->state == VM_RUNNING ? VERDICT_SKIP : VERDICT_STOP;
+}
+
 /* ---- the processor's own exits ---- */
 
 static enum hv_verdict fault_gp(struct vcpu *vcpu)
@@ -349,6 +409,22 @@ static enum hv_verdict handle_cr(struct vcpu *vcpu)
 	return VERDICT_SKIP;
 }
 
+static enum hv_verdict handle_string_pio(struct vcpu *vcpu, u16 port)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+	const struct decode_insn *insn;
+	struct x86_mode mode;
+
+	x86_backend->get_mode(vcpu, &mode);
+	if (fetch_decode(&arch->fetch, &vcpu->vm->mem, &mode, arch->rip, &insn) ||
+	    (insn->op != DECODE_INS && insn->op != DECODE_OUTS)) {
+		vm_fail(vcpu->vm, "string port I/O at %llxh that anew can't decode",
+			(unsigned long long)arch->rip);
+		return VERDICT_STOP;
+	}
+	return string_insn(vcpu, insn, port);
+}
+
 /* Hypercalls: RAX 0 asks for the version of this interface; everything else is refused with -1. */
 static enum hv_verdict handle_hypercall(struct vcpu *vcpu)
 {
@@ -378,6 +454,8 @@ enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 		return fault_ud(vcpu);
 	case X86_EXIT_WBINVD:
 		return VERDICT_SKIP;
+	case X86_EXIT_STRING_PIO:
+		return handle_string_pio(vcpu, (u16)exit->address);
 	case X86_EXIT_EXCEPTION:
 		(void)x86_backend->inject(vcpu,
 					  EVENT_EXCEPTION | (u32)exit->address |
@@ -448,8 +526,7 @@ __attribute__((noinline)) static enum hv_verdict decode_other(struct vcpu *vcpu,
 	case DECODE_CMPXCHG: {
 		struct io_access read = exit->access;
 
-		read.vcpu = vcpu->index;
-		if (io_dispatch(&vcpu->vm->io, IO_MMIO, exit->address, &read) == IO_FAULT)
+		if (vcpu_access(vcpu, IO_MMIO, exit->address, &read) == IO_FAULT)
 			return VERDICT_FAULT;
 		exit->access.is_write = true;
 		return x86_decode_apply(insn, read.value, arch->gpr, &arch->rflags,
@@ -458,9 +535,13 @@ __attribute__((noinline)) static enum hv_verdict decode_other(struct vcpu *vcpu,
 			       : VERDICT_SKIP;
 	}
 	case DECODE_MOVS:
+		return string_insn(vcpu, insn, 0);
+	case DECODE_INS:
+	case DECODE_OUTS:
+		/* They exit for their port, and what they do to memory is done then. */
 		break;
 	}
-	return refuse(vcpu, exit, "a copy by string instruction, which anew doesn't emulate");
+	return refuse(vcpu, exit, "an access that anew didn't expect");
 }
 
 static inline enum hv_verdict begin_access(struct vcpu *vcpu, struct hv_exit *exit,

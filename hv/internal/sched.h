@@ -17,4 +17,11 @@ u64 sched_slept(void);
 /* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
 void vcpu_run(struct vcpu *vcpu);
 
+/*
+ * One access of @vcpu's to a device beside that of its exit, for an instruction that makes several:
+ * like io_dispatch(), and what the access made due is done.
+ */
+enum io_result vcpu_access(struct vcpu *vcpu, enum io_space space, u64 address,
+			   struct io_access *access);
+
 #endif

@@ -88,6 +88,12 @@ static const struct oracle_class oracle_classes[] = {
 	{ZYDIS_MNEMONIC_MOVSW, DECODE_MOVS, 0, true},
 	{ZYDIS_MNEMONIC_MOVSD, DECODE_MOVS, 0, true},
 	{ZYDIS_MNEMONIC_MOVSQ, DECODE_MOVS, 0, true},
+	{ZYDIS_MNEMONIC_INSB, DECODE_INS, 0, true},
+	{ZYDIS_MNEMONIC_INSW, DECODE_INS, 0, true},
+	{ZYDIS_MNEMONIC_INSD, DECODE_INS, 0, true},
+	{ZYDIS_MNEMONIC_OUTSB, DECODE_OUTS, 0, true},
+	{ZYDIS_MNEMONIC_OUTSW, DECODE_OUTS, 0, true},
+	{ZYDIS_MNEMONIC_OUTSD, DECODE_OUTS, 0, true},
 };
 
 static inline bool oracle_has_alu(u8 op)
@@ -144,7 +150,8 @@ static inline const char *oracle_compare_actions(const struct decode_insn *insn,
 	bool writes = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	bool want_write = insn->op == DECODE_WRITE || insn->op == DECODE_MODIFY ||
 			  insn->op == DECODE_EXCHANGE || insn->op == DECODE_CMPXCHG ||
-			  insn->op == DECODE_STOS || insn->op == DECODE_MOVS;
+			  insn->op == DECODE_STOS || insn->op == DECODE_MOVS ||
+			  insn->op == DECODE_INS;
 
 	/* The first memory operand of MOVS is its destination. */
 	if (reads != (x86_decode_reads(insn) && insn->op != DECODE_MOVS))
@@ -159,7 +166,7 @@ static inline const char *oracle_compare_string(const struct decode_insn *insn,
 
 	if (insn->rep != !!(oracle->insn.attributes & ZYDIS_ATTRIB_HAS_REP))
 		return "rep";
-	if (insn->op == DECODE_STOS)
+	if (insn->op == DECODE_STOS || insn->op == DECODE_INS)
 		return NULL;
 	for (u8 i = 0; i < oracle->insn.operand_count; i++) {
 		const ZydisDecodedOperand *operand = &oracle->operands[i];
@@ -240,6 +247,8 @@ static inline bool oracle_wants(const struct oracle *oracle)
 	const ZydisDecodedInstruction *insn = &oracle->insn;
 	const ZydisDecodedOperand *memory = oracle_memory(oracle);
 	const ZydisDecodedOperand *other = oracle_other(oracle);
+	bool is_string = insn->meta.category == ZYDIS_CATEGORY_STRINGOP ||
+			 insn->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
 	bool known = false;
 
 	if (!ZYAN_SUCCESS(oracle->status) || !memory ||
@@ -247,11 +256,10 @@ static inline bool oracle_wants(const struct oracle *oracle)
 		return false;
 	for (size_t i = 0; i < ARRAY_COUNT(oracle_classes); i++)
 		if (oracle_classes[i].mnemonic == insn->mnemonic)
-			known = oracle_classes[i].string ==
-				(insn->meta.category == ZYDIS_CATEGORY_STRINGOP);
+			known = oracle_classes[i].string == is_string;
 	if (!known)
 		return false;
-	if (insn->meta.category == ZYDIS_CATEGORY_STRINGOP) {
+	if (is_string) {
 		for (u8 i = 0; i < insn->raw.prefix_count; i++)
 			if (insn->raw.prefixes[i].value == 0xf2)
 				return false;

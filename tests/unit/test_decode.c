@@ -253,6 +253,12 @@ static const struct vector vectors[] = {
 	V(32, "f3 a5", MOVS, 4, 0, 4, .rep = true),
 	V(16, "f3 ab", STOS, 2, 0, 2, .rep = true),
 	V(16, "66 a5", MOVS, 4, 0, 4),
+	V(64, "6c", INS, 1, 0, 1),
+	V(64, "f3 66 6d", INS, 2, 0, 2, .rep = true),
+	V(64, "48 6d", INS, 4, 0, 4),
+	V(64, "67 6e", OUTS, 1, 0, 1, .address_size = 4),
+	V_SEGMENT(64, "65 f3 6f", OUTS, 4, 0, 4, GS, .rep = true),
+	V(16, "6f", OUTS, 2, 0, 2),
 	/* the longest there are */
 	V(64, "66 66 66 66 66 66 66 66 66 66 66 66 66 89 07", WRITE, 2, 0, 2),
 	V_SEGMENT(64, "65 67 f0 48 81 8c 8f 10 00 00 00 01 00 00 00", MODIFY, 8, 0, 8, GS, ALU(OR),
@@ -367,7 +373,7 @@ static const struct refusal refusals[] = {
 	{DECODE_64, "a6", HV_EUNSUPPORTED},
 	{DECODE_32, "63 07", HV_EUNSUPPORTED},
 	{DECODE_32, "40 8b 07", HV_EUNSUPPORTED},
-	{DECODE_16, "6c", HV_EUNSUPPORTED},
+	{DECODE_16, "f2 6c", HV_EUNSUPPORTED},
 };
 
 static void test_refusals(void **state)
@@ -773,6 +779,15 @@ static void test_strings(void **state)
 	assert_true(x86_decode_string_step(&insn, gpr, DF));
 	assert_int_equal(gpr[RSI], 0xfff);
 	assert_int_equal(gpr[RDI], 0x2008);
+
+	insn = must_decode("6f");
+	assert_true(x86_decode_string_step(&insn, gpr, 0));
+	assert_int_equal(gpr[RSI], 0x1003);
+	assert_int_equal(gpr[RDI], 0x2008);
+	insn = must_decode("6c");
+	assert_true(x86_decode_string_step(&insn, gpr, DF));
+	assert_int_equal(gpr[RSI], 0x1003);
+	assert_int_equal(gpr[RDI], 0x2007);
 
 	/* Addresses of 32 bits wrap there and clear the upper half, those of 16 keep the rest. */
 	insn = must_decode("67 f3 aa");

@@ -267,8 +267,8 @@ static void exit_pio(const struct vmcb *vmcb, struct hv_exit *exit)
 					  : info & BIT(5) ? 0xffffu
 							  : 0xffu);
 	if (info & BIT(2)) {
-		exit->reason = EXIT_UNKNOWN;
-		exit->cause = "string port I/O";
+		exit->reason = EXIT_ARCH;
+		exit->code = X86_EXIT_STRING_PIO;
 	}
 }
 

@@ -461,6 +461,75 @@ static bool run(const struct form *form, const struct values *value, bool backwa
 	return ok;
 }
 
+/* ---- the same place, another instruction: nothing that was decoded may outlive it ---- */
+
+#define CODE_VIEW 0x100000000u
+
+static uint8_t code[2][4096] __attribute__((aligned(4096)));
+static uint64_t code_directory[512] __attribute__((aligned(4096)));
+static uint64_t code_table[512] __attribute__((aligned(4096)));
+
+static void show_code(int page)
+{
+	code_table[0] = (uintptr_t)code[page] | 3;
+	__asm__ volatile("invlpg (%0)" : : "r"((uint64_t)CODE_VIEW) : "memory");
+}
+
+static void map_code(void)
+{
+	uint64_t root;
+	uint64_t *level;
+
+	code_directory[0] = (uintptr_t)code_table | 3;
+	__asm__ volatile("mov %%cr3, %0" : "=r"(root));
+	level = (uint64_t *)(uintptr_t)(root & ~0xfffull);
+	level = (uint64_t *)(uintptr_t)(level[0] & ~0xfffull);
+	level[CODE_VIEW >> 30] = (uintptr_t)code_directory | 3;
+	show_code(0);
+}
+
+/* The code that is in view, twice: the second time it has been decoded before. */
+static bool view_is(bool write, uint32_t offset)
+{
+	bool ok = true;
+
+	for (int i = 0; i < 2; i++) {
+		device_set(TESTDEV_COUNT, 0);
+		__asm__ volatile("call *%0"
+				 :
+				 : "r"((uint64_t)CODE_VIEW), "D"((uint64_t)DEVICE_BASE)
+				 : "rcx", "memory");
+		ok &= device_get(TESTDEV_COUNT) == 1 && device_get(TESTDEV_IS_WRITE) == write &&
+		      device_get(TESTDEV_OFFSET) == offset;
+	}
+	return ok;
+}
+
+static void check_changing_code(void)
+{
+	static const uint8_t read[] = {0x8b, 0x4f, 0x10, 0xc3};  /* mov 0x10(%rdi), %ecx; ret */
+	static const uint8_t write[] = {0x89, 0x4f, 0x20, 0xc3}; /* mov %ecx, 0x20(%rdi); ret */
+	bool ok;
+
+	for (size_t i = 0; i < sizeof(read); i++) {
+		code[0][i] = read[i];
+		code[1][i] = write[i];
+	}
+	map_code();
+	ok = view_is(false, 0x10);
+	show_code(1);
+	ok &= view_is(true, 0x20);
+	show_code(0);
+	ok &= view_is(false, 0x10);
+	report(ok, "another page at the same address");
+	for (size_t i = 0; i < sizeof(read); i++)
+		code[0][i] = write[i];
+	ok = view_is(true, 0x20);
+	code[0][2] = 0x40;
+	ok &= view_is(true, 0x40);
+	report(ok, "other code in the same page");
+}
+
 void payload_main(void)
 {
 	if (mmio_read(DEVICE_BASE + TESTDEV_MAGIC) != (uint32_t)TESTDEV_MAGIC_VALUE) {
@@ -479,4 +548,5 @@ void payload_main(void)
 		}
 		report(ok, "%s", forms[i].text);
 	}
+	check_changing_code();
 }

@@ -53,10 +53,11 @@ extern const struct x86_backend *x86_backend;
 /* Codes of EXIT_ARCH that backends report to vcpu.c. */
 enum x86_exit {
 	X86_EXIT_CPUID,
-	X86_EXIT_CR,        /* access to a control register, instruction to be decoded */
-	X86_EXIT_UD,        /* what the policy hides: #UD */
-	X86_EXIT_WBINVD,    /* done by skipping: guests reach no device that isn't coherent */
-	X86_EXIT_EXCEPTION, /* exit->address: vector to be given to the guest as it was */
+	X86_EXIT_CR,         /* access to a control register, instruction to be decoded */
+	X86_EXIT_UD,         /* what the policy hides: #UD */
+	X86_EXIT_WBINVD,     /* done by skipping: guests reach no device that isn't coherent */
+	X86_EXIT_STRING_PIO, /* exit->address: port; instruction to be decoded */
+	X86_EXIT_EXCEPTION,  /* exit->address: vector to be given to the guest as it was */
 	X86_EXIT_IRET,
 };
 

@@ -39,6 +39,8 @@ enum decode_op {
 	DECODE_STOS,     /* es:[rdi] := accumulator */
 	DECODE_LODS,     /* accumulator := segment:[rsi] */
 	DECODE_MOVS,     /* es:[rdi] := segment:[rsi] */
+	DECODE_INS,      /* es:[rdi] := port */
+	DECODE_OUTS,     /* port := segment:[rsi] */
 };
 
 /* The first eight in the order of their encoding. */
@@ -129,10 +131,10 @@ u64 x86_decode_read_result(const struct decode_insn *insn, u64 value, u64 old);
  */
 u64 x86_decode_alu(const struct decode_insn *insn, u64 mem_value, const u64 gpr[16], u64 *rflags);
 
-/* Whether @insn reads memory before anything else; false for WRITE and STOS only. */
+/* Whether @insn reads memory before anything else; false for WRITE, STOS and INS only. */
 static inline bool x86_decode_reads(const struct decode_insn *insn)
 {
-	return insn->op != DECODE_WRITE && insn->op != DECODE_STOS;
+	return insn->op != DECODE_WRITE && insn->op != DECODE_STOS && insn->op != DECODE_INS;
 }
 
 /*

@@ -7,6 +7,7 @@
 #define ARCH_VCPU_H
 
 #include <arch/fetch.h>
+#include <arch/x86.h>
 #include <devices/vapic.h>
 #include <hv/types.h>
 
@@ -30,13 +31,6 @@ enum x86_gpr {
 	R15,
 };
 #define GPR_COUNT 16
-
-struct x86_segment {
-	u16 selector;
-	u16 attributes; /* access byte in bits 0-7, G/D/L/AVL in bits 8-11 (the form of the VMCB) */
-	u32 limit;      /* bytes */
-	u64 base;
-};
 
 /*
  * The whole architectural state of a virtual CPU: what a snapshot saves, a reset sets and the

@@ -48,6 +48,7 @@
 
 #define VECTOR_DB 1
 #define VECTOR_UD 6
+#define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 #define VECTOR_AC 17
@@ -74,5 +75,12 @@
 #define MSR_VM_HSAVE_PA  0xc0010117u
 
 #define PAT_RESET 0x0007040600070406u
+
+struct x86_segment {
+	u16 selector;
+	u16 attributes; /* access byte in bits 0-7, G/D/L/AVL in bits 8-11 (the form of the VMCB) */
+	u32 limit;      /* bytes */
+	u64 base;
+};
 
 #endif
