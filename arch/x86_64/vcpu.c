@@ -123,6 +123,7 @@ static void state_after_load(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
+	vcpu->arch.nmi_leaving = false;
 	x86_backend->set_state(vcpu);
 	vcpu->state = vcpu->arch.state.halted ? VCPU_HALTED : VCPU_RUNNABLE;
 	vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
@@ -208,38 +209,51 @@ void arch_vcpu_flush(struct vcpu *vcpu)
 	x86_backend->flush(vcpu);
 }
 
+/* Whether the guest is to get an NMI; true as well if it waits for nothing but an IRET. */
+static bool prepare_nmi(struct vcpu *vcpu)
+{
+	struct vcpu_arch *arch = &vcpu->arch;
+
+	/* Elsewhere, so the IRET has been executed. */
+	if (arch->nmi_leaving && arch->rip != arch->nmi_iret) {
+		arch->nmi_leaving = false;
+		arch->state.nmi_masked = 0;
+	}
+	if (!arch->state.nmi_pending)
+		return false;
+	if (arch->state.nmi_masked)
+		return arch->nmi_leaving;
+	if (!x86_backend->inject(vcpu, EVENT_NMI | 2, 0))
+		return true;
+	arch->state.nmi_pending = 0;
+	arch->state.nmi_masked = 1;
+	return false;
+}
+
 void arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
-	int vector;
+	bool nmi_waits = prepare_nmi(vcpu);
+	int vector = vapic_pending(&arch->apic);
 
-	if (arch->state.nmi_pending && !arch->state.nmi_masked) {
-		if (!x86_backend->inject(vcpu, EVENT_NMI | 2, 0)) {
-			x86_backend->request_window(vcpu, true);
-			return;
-		}
-		arch->state.nmi_pending = 0;
-	}
-	vector = vapic_pending(&arch->apic);
 	if (vector >= 0 && x86_backend->inject(vcpu, EVENT_INTERRUPT | (u32)vector, 0)) {
 		vapic_take(&arch->apic, (u8)vector);
 		vector = vapic_pending(&arch->apic);
 	}
-	if (vector < 0) {
+	/*
+	 * The window's exit sets PENDING_IRQ again: until then there is nothing to do, but for an
+	 * NMI, which any exit after the IRET lets in; the window is to make one soon.
+	 */
+	if (!nmi_waits)
 		vcpu->pending &= ~PENDING_IRQ;
-		x86_backend->request_window(vcpu, false);
-		return;
-	}
-	/* The window's exit sets PENDING_IRQ again: until then there is nothing to do. */
-	vcpu->pending &= ~PENDING_IRQ;
-	x86_backend->request_window(vcpu, true);
+	x86_backend->request_window(vcpu, vector >= 0 || nmi_waits);
 }
 
 bool arch_vcpu_has_irq(const struct vcpu *vcpu)
 {
 	const struct vcpu_arch *arch = &vcpu->arch;
 
-	if (arch->state.nmi_pending)
+	if (arch->state.nmi_pending && !arch->state.nmi_masked)
 		return true;
 	return (arch->rflags & RFLAGS_IF) && vapic_pending(&arch->apic) >= 0;
 }
@@ -463,7 +477,10 @@ enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 					  0);
 		return VERDICT_RESUME;
 	case X86_EXIT_IRET:
-		arch->state.nmi_masked = 0;
+		/* In its shadow no interrupt, and no exit for a window, comes before it is done. */
+		arch->shadow = true;
+		arch->nmi_leaving = true;
+		arch->nmi_iret = arch->rip;
 		vcpu->pending |= PENDING_IRQ;
 		return VERDICT_RESUME;
 	}

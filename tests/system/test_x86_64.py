@@ -31,6 +31,9 @@ class Payloads(SystemTest):
     def test_decode(self):
         self.check("decode")
 
+    def test_nmi(self):
+        self.check("nmi")
+
     def test_strings(self):
         self.check("strings")
 

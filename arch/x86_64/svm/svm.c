@@ -272,6 +272,15 @@ static void exit_pio(const struct vmcb *vmcb, struct hv_exit *exit)
 	}
 }
 
+static void intercept_iret(struct svm_vcpu *svm, bool on)
+{
+	if (on)
+		svm->vmcb->intercept_misc1 |= INTERCEPT_IRET;
+	else
+		svm->vmcb->intercept_misc1 &= ~INTERCEPT_IRET;
+	svm->clean &= ~CLEAN_INTERCEPTS;
+}
+
 /*
  * The length of the instruction that exited. Without NRIP save (emulators, the first SVM
  * processors) @plain, without redundant prefixes, which no compiler emits.
@@ -362,6 +371,7 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 		exit->cause = "triple fault";
 		return;
 	case VMEXIT_IRET:
+		intercept_iret(&arch->svm, false);
 		exit->reason = EXIT_ARCH;
 		exit->code = X86_EXIT_IRET;
 		return;
@@ -419,6 +429,8 @@ static bool svm_inject(struct vcpu *vcpu, u32 event, u32 error_code)
 	if (EVENT_TYPE(event) == EVENT_INTERRUPT && (!(arch->rflags & RFLAGS_IF) || arch->shadow))
 		return false;
 	vmcb->event_inject = (event | EVENT_VALID) | (u64)error_code << 32;
+	if (EVENT_TYPE(event) == EVENT_NMI)
+		intercept_iret(&arch->svm, true);
 	return true;
 }
 
@@ -487,6 +499,10 @@ static void svm_set_state(struct vcpu *vcpu)
 	struct vcpu_arch *arch = &vcpu->arch;
 	const struct x86_state *s = &arch->state;
 	struct vmcb *m = arch->svm.vmcb;
+	/* What the guest's own translations come from; a flush for all else is the guest's affair.
+	 */
+	bool remapped = m->cr0 != s->cr0 || m->cr3 != s->cr3 || m->cr4 != s->cr4 ||
+			((m->efer ^ s->efer) & ~(EFER_SVME | EFER_SCE));
 
 	memcpy(arch->gpr, s->gpr, sizeof(s->gpr));
 	arch->rip = s->rip;
@@ -523,8 +539,10 @@ static void svm_set_state(struct vcpu *vcpu)
 	m->tsc_offset = vcpu->vm->counter_offset + s->tsc_adjust;
 	svm_request_window(vcpu, false);
 	vcpu->pending |= PENDING_IRQ;
+	intercept_iret(&arch->svm, s->nmi_masked);
 	arch->svm.clean = 0;
-	svm_flush(vcpu);
+	if (remapped)
+		svm_flush(vcpu);
 }
 
 static void svm_get_mode(const struct vcpu *vcpu, struct x86_mode *mode)

@@ -23,12 +23,16 @@ struct x86_backend {
 	void (*load)(struct vcpu *vcpu);
 	void (*put)(struct vcpu *vcpu);
 	void (*run)(struct vcpu *vcpu, struct hv_exit *exit);
-	/* Between the control block and vcpu->arch.state, all but FPU and debug registers. */
+	/*
+	 * Between the control block and vcpu->arch.state, all but FPU and debug registers. Setting
+	 * flushes what the guest's own tables made, if what they depend on has changed.
+	 */
 	void (*get_state)(struct vcpu *vcpu);
 	void (*set_state)(struct vcpu *vcpu);
 	/*
 	 * Gives the guest an event (EVENTINJ form, APM vol. 2 section 15.20) with the next entry;
-	 * false if an earlier one is still waiting or the guest holds interrupts off.
+	 * false if an earlier one is still waiting or the guest holds interrupts off. After an NMI
+	 * there is an X86_EXIT_IRET, once, before the guest executes an IRET.
 	 */
 	bool (*inject)(struct vcpu *vcpu, u32 event, u32 error_code);
 	/* Asks for EXIT_WINDOW when interrupts open, or no longer. */

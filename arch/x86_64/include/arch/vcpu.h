@@ -78,6 +78,9 @@ struct vcpu_arch {
 	bool shadow;    /* interrupts are held off for one instruction (sti, mov ss) */
 	bool window;    /* an exit was asked for when interrupts open */
 	bool loaded;
+	/* An IRET that ends an NMI's handler is about to be executed, or has been; where it is. */
+	bool nmi_leaving;
+	u64 nmi_iret;
 	/* Of the MMIO exit in progress: the guest's CR3, whether 64-bit code, the instruction. */
 	bool code_64;
 	u64 cr3;
