@@ -3,6 +3,7 @@
 #include <hv/state.h>
 #include <internal/arch.h>
 #include <internal/host.h>
+#include <internal/sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -670,8 +671,7 @@ __attribute__((noinline)) static enum hv_verdict decode_instruction(struct vcpu 
 	exit->access.value = gpr_read(s, insn->rt);
 	if (insn->pair) {
 		/* The first of the two here, the second as any other. */
-		exit->access.vcpu = vcpu->index;
-		if (io_dispatch(&vcpu->vm->io, IO_MMIO, exit->address, &exit->access) == IO_FAULT)
+		if (vcpu_access(vcpu, IO_MMIO, exit->address, &exit->access) == IO_FAULT)
 			return VERDICT_FAULT;
 		if (!insn->is_write)
 			gpr_write(s, insn->rt, a64_read_result(insn, exit->access.value));
