@@ -29,7 +29,7 @@ RESULT = TOP / "build/bench.json"
 LOGS = TOP / "build/logs"
 
 RESTORE_SIZES = (16, 256, 1024)  # MiB
-ROUNDS = 3  # of what is not repeated by the payload itself; the least counts
+ROUNDS = 5  # of what is not repeated by the payload itself; the least counts
 MEMORY = 256  # of the guest whose boot is measured, MiB
 PAGE_KIB = 4
 MOVED = 0.02
@@ -58,7 +58,8 @@ ARCHES = {
                   {"hypercall": 3353, "restore": 279000},
                   {"hypercall": 150, "register": 200, "mmio": 250}),
 }
-BARS = {"image": 256 << 10, "memory-own": 1024, "cow-break": 1300, "restore-spread": 1.0}
+BARS = {"image": 256 << 10, "memory-own": 1024, "cow-break": 1300, "restore-spread": 1.0,
+        **{f"restore-{size}M": 30000 for size in RESTORE_SIZES}}
 BOOT_BAR = 1.1  # times plain QEMU
 
 
@@ -184,7 +185,7 @@ class Bench:
         with Machine(arch=self.name, kernel=kernel, initrd=initrd, cmdline=cmdline, memory=MEMORY,
                      logs=self.logs("boot"), icount=True) as machine:
             machine.start()
-            # The guest's counter began with its first entry.
+            # The guest's counter began when its VM was started.
             count = self.init_at(machine.expect, 300)
             machine.event("vm", 60, vm="demo", state="off")
             text = machine.monitor("stats")
@@ -300,13 +301,16 @@ def cells(arch, figure, before):
 
 def table(results, before):
     """The lines of the table of @results, a dictionary from architecture to list of figures."""
-    names = {}
+    rows = []
     for figures in results.values():
-        for figure in figures:
-            names.setdefault(figure.name, figure.unit)
+        at = 0
+        for row in ((figure.name, figure.unit) for figure in figures):
+            if row not in rows:
+                rows.insert(at, row)
+            at = rows.index(row) + 1
     yield " " * 42 + "".join(f"{arch:^{len(COLUMNS) + 3}}" for arch in results).rstrip()
     yield f"{'figure':<29}{'unit':<13}" + "".join(" | " + COLUMNS for _ in results)
-    for name, unit in names.items():
+    for name, unit in rows:
         line = f"{name:<29}{unit:<13}"
         for arch, figures in results.items():
             figure = next((figure for figure in figures if figure.name == name), None)
