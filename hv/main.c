@@ -98,6 +98,7 @@ static void run(void)
 static void show_panic(const char *text)
 {
 	host_context_firmware = true;
+	console_fresh_line();
 	console_push();
 	host_console_write((const u8 *)text, strlen(text));
 }

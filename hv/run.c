@@ -5,6 +5,7 @@
  */
 #include <internal/arch.h>
 #include <internal/sched.h>
+#include <stdio.h>
 
 static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_result result)
 {
@@ -107,8 +108,9 @@ static enum hv_verdict handle(struct vcpu *vcpu, struct hv_exit *exit)
 void vcpu_run(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	struct hv_exit exit;
+	struct hv_exit exit = {0};
 
+	vcpu->exit = &exit;
 	arch_vcpu_load(vcpu);
 	if (!vm->first_entry_counter)
 		vm->first_entry_counter = arch_counter();
@@ -145,4 +147,29 @@ void vcpu_run(struct vcpu *vcpu)
 	if (vcpu->state == VCPU_RUNNING)
 		vcpu->state = VCPU_RUNNABLE;
 	arch_vcpu_put(vcpu);
+	vcpu->exit = NULL;
+}
+
+void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
+{
+	static const char *const texts[] = {
+#define EXIT_TEXT(name, text) [EXIT_##name] = text,
+		HV_EXITS(EXIT_TEXT)
+#undef EXIT_TEXT
+	};
+
+	switch (exit->reason) {
+	case EXIT_MEMORY:
+		snprintf(buf, length, "%s, %s at %llxh", texts[exit->reason],
+			 exit->is_write ? "write" : "read", (unsigned long long)exit->gpa.v);
+		return;
+	case EXIT_PIO:
+	case EXIT_REG:
+		snprintf(buf, length, "%s, %s of %u bytes at %llxh", texts[exit->reason],
+			 exit->access.is_write ? "write" : "read", exit->access.size,
+			 (unsigned long long)exit->address);
+		return;
+	default:
+		snprintf(buf, length, "%s", texts[exit->reason]);
+	}
 }

@@ -5,6 +5,7 @@
 #include <arch/fetch.h>
 #include <arch/policy.h>
 #include <arch/strings.h>
+#include <arch/vectors.h>
 #include <hv/state.h>
 #include <internal/arch.h>
 #include <internal/host.h>
@@ -67,6 +68,7 @@ enum hv_error arch_cpu_on(void)
 		log_error("the processor's time-stamp counter doesn't count");
 		return HV_EUNSUPPORTED;
 	}
+	vectors_init();
 	return x86_backend->cpu_on();
 }
 

@@ -17,6 +17,9 @@ u64 sched_slept(void);
 /* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
 void vcpu_run(struct vcpu *vcpu);
 
+/* @exit in words: a text of at most @length bytes with its end. */
+void exit_describe(const struct hv_exit *exit, char *buf, size_t length);
+
 /*
  * One access of @vcpu's to a device beside that of its exit, for an instruction that makes several:
  * like io_dispatch(), and what the access made due is done.

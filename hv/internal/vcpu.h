@@ -29,6 +29,7 @@ struct vcpu {
 	enum vcpu_state state;        /* [s] scheduler */
 	u32 pending;                  /* [v] PENDING_* */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
+	const struct hv_exit *exit;   /* [v] the last one; NULL when it doesn't run */
 	struct vcpu_arch arch;        /* [v] */
 };
 

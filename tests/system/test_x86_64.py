@@ -5,7 +5,8 @@ import subprocess
 import time
 import unittest
 
-from support import SystemTest
+from debugger import RDI, RIP, Debugger, free_port, symbol
+from support import TOP, SystemTest
 
 MODULE = "what a module is like\n"
 
@@ -64,6 +65,51 @@ class BadGuests(SystemTest):
         m = self.payloads("wild-jump")
         m.event("vm", 30, vm="wild-jump", state="failed")
         self.assertRegex(m.monitor("list"), r"wild-jump +failed")
+
+
+class OwnFaults(SystemTest):
+    """
+    A fault of anew's own while a guest's registers are in place. anew has none that a test could
+    ask for: a debugger makes one.
+    """
+
+    def broken(self, register, value):
+        """What anew says when @register has @value at the entry of a function of its exit path."""
+        port = free_port()
+        name = "flood"
+        conf = f"[vm {name}]\nmemory = 32M\nkernel = {name}\ntestdev = on\n"
+        m = self.prepared(conf=conf, files={name: self.payload_file(name)}, gdb=port)
+        m.power_on()
+        debugger = Debugger(port)
+        self.addCleanup(debugger.close)
+        debugger.go()
+        base = int(m.event("start", 120)["image"], 16)
+        m.expect("flood", 60)
+        debugger.stop()
+        place = symbol(TOP / "build/x86_64/anew.elf", "arch_vcpu_skip")
+        debugger.set_breakpoint(base + place)
+        debugger.go()
+        debugger.wait()
+        debugger.clear_breakpoint(base + place)
+        debugger.set_register(register, value)
+        debugger.go()
+        m.expect(r"panic: .*\n", 30)
+        return next(line for line in self.console().splitlines() if "panic: " in line), place
+
+    def test_page_fault(self):
+        text, place = self.broken(RDI, 1 << 46)
+        self.assertRegex(text, r"page fault \(vector 14\) in anew itself: error code 0h")
+        self.assertRegex(text, f"\\({place:x}h in anew.elf\\)")
+        self.assertRegex(text, r"CR2 4000[0-9a-f]{8}h")
+        self.assertRegex(text, r"last exit of flood: port I/O, write of 1 bytes at e9h")
+
+    def test_general_protection(self):
+        text, _ = self.broken(RDI, 1 << 63)
+        self.assertRegex(text, r"general protection \(vector 13\) in anew itself")
+
+    def test_wild_jump(self):
+        text, _ = self.broken(RIP, 1 << 45)
+        self.assertRegex(text, r"page fault \(vector 14\) .* at 200000000000h")
 
 
 class Machines(SystemTest):

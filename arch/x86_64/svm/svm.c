@@ -2,6 +2,7 @@
 /* AMD SVM with nested paging. AMD APM vol. 2, chapter 15, throughout. */
 #include <arch/asm.h>
 #include <arch/backend.h>
+#include <arch/vectors.h>
 #include <arch/x86.h>
 #include <internal/host.h>
 #include <internal/vm.h>
@@ -197,6 +198,7 @@ static void svm_load(struct vcpu *vcpu)
 
 	/* From here to svm_put() no interrupt of any kind is taken: GIF, section 15.17. */
 	__asm__ volatile("clgi" : : : "memory");
+	vectors_load(vcpu);
 	__asm__ volatile("fxsave64 %0" : "=m"(cpu.host_fpu));
 	__asm__ volatile("fxrstor64 %0" : : "m"(arch->state.fpu));
 	cpu.host_dr[0] = READ_DR(0);
@@ -236,6 +238,7 @@ static void svm_put(struct vcpu *vcpu)
 	WRITE_DR(7, cpu.host_dr7);
 	__asm__ volatile("fxsave64 %0" : "=m"(arch->state.fpu));
 	__asm__ volatile("fxrstor64 %0" : : "m"(cpu.host_fpu));
+	vectors_put();
 	__asm__ volatile("stgi" : : : "memory");
 }
 
