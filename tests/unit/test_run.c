@@ -200,6 +200,89 @@ static void test_time_stands_still_while_paused(void **state)
 	vm_destroy(vm);
 }
 
+/* ---- a device beside memory ---- */
+
+#define DEVICE MIB(16)
+
+static struct timer timer;
+static u32 accesses, fired;
+
+static void fire(void *ctx)
+{
+	(void)ctx;
+	fired++;
+}
+
+/* Each access arms a timer that is due by then. */
+static enum io_result access_device(void *ctx, struct io_access *access)
+{
+	struct vm *vm = ctx;
+
+	(void)access;
+	accesses++;
+	timer_arm(&vm->clock, &timer, clock_now(&vm->clock));
+	return IO_DONE;
+}
+
+static enum hv_error add_device(struct vm *vm)
+{
+	const struct io_region region = {.name = "device",
+					 .space = IO_MMIO,
+					 .base = DEVICE,
+					 .length = PAGE_SIZE,
+					 .handler = access_device,
+					 .ctx = vm};
+
+	timer_init(&timer, fire, NULL);
+	return io_register(&vm->io, &region);
+}
+
+static void test_devices_and_memory(void **state)
+{
+	static const struct hv_exit script[] = {
+		{.reason = EXIT_MEMORY, .gpa = {0x2000}, .is_write = true},
+		{.reason = EXIT_MEMORY, .gpa = {DEVICE + 8}, .access = {.size = 4}},
+		{.reason = EXIT_MEMORY, .gpa = {DEVICE}, .access = {.size = 4, .is_write = true}},
+		{.reason = EXIT_MEMORY, .gpa = {0x3000}, .is_write = true},
+		{.reason = EXIT_MEMORY, .gpa = {DEVICE + PAGE_SIZE}, .access = {.size = 4}},
+		{.reason = EXIT_MEMORY, .gpa = {DEVICE}, .access = {.size = 8}},
+	};
+	struct io_access access = {.size = 4};
+	struct vm *vm = make();
+	struct vcpu_arch *arch = &vm->vcpus[0].arch;
+
+	(void)state;
+	assert_int_equal(add_device(vm), HV_OK);
+	accesses = fired = 0;
+	play(vm, script, ARRAY_COUNT(script));
+	assert_int_equal(accesses, 3);
+	assert_int_equal(fired, 3);
+	assert_int_equal(arch->skips, 4);
+	assert_int_equal(vm->mem.private_pages, 512); /* one block, for both */
+	assert_int_equal(vcpu_access(&vm->vcpus[0], IO_MMIO, DEVICE, &access), HV_OK);
+	assert_int_equal(accesses, 4);
+	assert_int_equal(fired, 4);
+	vm_destroy(vm);
+}
+
+static void describes(const struct hv_exit *exit, const char *wanted)
+{
+	char text[80];
+
+	exit_describe(exit, text, sizeof(text));
+	assert_string_equal(text, wanted);
+}
+
+static void test_exits_in_words(void **state)
+{
+	(void)state;
+	describes(&(struct hv_exit){.reason = EXIT_HALT}, "halt");
+	describes(&(struct hv_exit){.reason = EXIT_MEMORY, .gpa = {0xfee000b0}, .is_write = true},
+		  "memory, write at fee000b0h");
+	describes(&(struct hv_exit){.reason = EXIT_PIO, .address = 0x3f8, .access = {.size = 1}},
+		  "port I/O, read of 1 bytes at 3f8h");
+}
+
 static void test_too_much_memory_is_refused(void **state)
 {
 	struct vm_config config = {.name = "big", .memory = GIB(900), .vcpus = 1};
@@ -218,6 +301,8 @@ int main(void)
 		cmocka_unit_test(test_failures_are_in_words),
 		cmocka_unit_test(test_reset_keeps_the_vm),
 		cmocka_unit_test(test_time_stands_still_while_paused),
+		cmocka_unit_test(test_devices_and_memory),
+		cmocka_unit_test(test_exits_in_words),
 		cmocka_unit_test(test_too_much_memory_is_refused),
 	};
 
