@@ -30,78 +30,9 @@ static void sync(const void *entry, size_t bytes)
 	__asm__ volatile("dsb ishst" : : : "memory");
 }
 
-static struct stage2_format format = {
-	.address_mask = ADDRESS,
-	.page_bits = LEAF_BITS | PAGE | WB,
-	.block_bits = LEAF_BITS | WB,
-	.table_bits = VALID | PAGE,
-	/* Tables carry no permissions in stage 2: a shared one is not there for the hardware. */
-	.table_shared_bits = PAGE | SHARED,
-	.write_bit = WRITE,
-	.present_bit = VALID,
-	.leaf_bit = PAGE,
-	.leaf_value = 0,
-	.shared_bit = SHARED,
-	.shared_walkable = false,
-	.sync = sync,
-	/* The guest's own mapping may make it stricter, not more lenient: Arm ARM D8.6.3 */
-	.mapped_bits = VALID | PAGE | READ | WRITE | ACCESSED | DEVICE,
-	.publish = arch_cache_clean,
-};
-
-const struct stage2_format *arch_stage2_format(void)
-{
-	return &format;
-}
-
-u64 arch_device_page(void)
-{
-	return KIB(64);
-}
-
-enum hv_error stage2_check(void)
-{
-	static const u8 bits[] = {32, 36, 40, 42, 44, 48, 52};
-	u64 mmfr0 = sysreg_read("id_aa64mmfr0_el1");
-	u32 range = mmfr0 & 0xf;
-	u32 granule = (mmfr0 >> 40) & 0xf; /* TGran4_2, 0: as TGran4 says */
-
-	if (range >= ARRAY_COUNT(bits))
-		range = ARRAY_COUNT(bits) - 1;
-	if (bits[range] < IPA_BITS) {
-		log_error("this processor has %u bits of physical address, anew needs %u for its "
-			  "guests: it can't run here",
-			  bits[range], IPA_BITS);
-		return HV_EUNSUPPORTED;
-	}
-	if (granule == 1 || (granule == 0 && ((mmfr0 >> 28) & 0xf) == 0xf)) {
-		log_error("this processor has no second-stage translation by pages of 4 KiB, which "
-			  "anew needs: it can't run here");
-		return HV_EUNSUPPORTED;
-	}
-	return HV_OK;
-}
-
 bool stage2_has_fwb(void)
 {
 	return (sysreg_read("S3_0_C0_C7_2") >> 40) & 0xf; /* ID_AA64MMFR2_EL1.FWB */
-}
-
-void stage2_init(void)
-{
-	u64 attributes = stage2_has_fwb() ? WB_FWB : WB;
-
-	format.page_bits = LEAF_BITS | PAGE | attributes;
-	format.block_bits = LEAF_BITS | attributes;
-}
-
-/* Entry 0 of the root covers the first 512 GiB: its table is where walks of IPA_BITS begin. */
-u64 stage2_base(const struct vm *vm)
-{
-	static const u8 nothing[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-	u64 entry = vm->mem.root[0];
-
-	return entry & VALID ? entry & ADDRESS : (u64)(uintptr_t)nothing;
 }
 
 /*
@@ -112,7 +43,7 @@ u64 stage2_base(const struct vm *vm)
  * (CTR_EL0.IDC, .DIC), there is nothing to do. This is the one place: mem.c calls it for all that
  * it fills, copies and writes. Emulators have no caches and forgive its absence.
  */
-void arch_cache_clean(const void *ptr, size_t length)
+static void publish(const void *ptr, size_t length)
 {
 	u64 ctr = sysreg_read("ctr_el0");
 	u64 line = (u64)4 << ((ctr >> 16) & 0xf);
@@ -140,4 +71,73 @@ void arch_cache_clean(const void *ptr, size_t length)
 		dsb_ish();
 	}
 	isb();
+}
+
+static struct stage2_format format = {
+	.address_mask = ADDRESS,
+	.page_bits = LEAF_BITS | PAGE | WB,
+	.block_bits = LEAF_BITS | WB,
+	.table_bits = VALID | PAGE,
+	/* Tables carry no permissions in stage 2: a shared one is not there for the hardware. */
+	.table_shared_bits = PAGE | SHARED,
+	.write_bit = WRITE,
+	.present_bit = VALID,
+	.leaf_bit = PAGE,
+	.leaf_value = 0,
+	.shared_bit = SHARED,
+	.shared_walkable = false,
+	.sync = sync,
+	/* The guest's own mapping may make it stricter, not more lenient: Arm ARM D8.6.3 */
+	.mapped_bits = VALID | PAGE | READ | WRITE | ACCESSED | DEVICE,
+	.publish = publish,
+};
+
+const struct stage2_format *arch_stage2_format(void)
+{
+	return &format;
+}
+
+u64 arch_device_page(void)
+{
+	return DEVICE_PAGE;
+}
+
+enum hv_error stage2_check(void)
+{
+	static const u8 bits[] = {32, 36, 40, 42, 44, 48, 52};
+	u64 mmfr0 = sysreg_read("id_aa64mmfr0_el1");
+	u32 range = mmfr0 & 0xf;
+	u32 granule = (mmfr0 >> 40) & 0xf; /* TGran4_2, 0: as TGran4 says */
+
+	if (range >= ARRAY_COUNT(bits))
+		range = ARRAY_COUNT(bits) - 1;
+	if (bits[range] < IPA_BITS) {
+		log_error("this processor has %u bits of physical address, anew needs %u for its "
+			  "guests: it can't run here",
+			  bits[range], IPA_BITS);
+		return HV_EUNSUPPORTED;
+	}
+	if (granule == 1 || (granule == 0 && ((mmfr0 >> 28) & 0xf) == 0xf)) {
+		log_error("this processor has no second-stage translation by pages of 4 KiB, which "
+			  "anew needs: it can't run here");
+		return HV_EUNSUPPORTED;
+	}
+	return HV_OK;
+}
+
+void stage2_init(void)
+{
+	u64 attributes = stage2_has_fwb() ? WB_FWB : WB;
+
+	format.page_bits = LEAF_BITS | PAGE | attributes;
+	format.block_bits = LEAF_BITS | attributes;
+}
+
+/* Entry 0 of the root covers the first 512 GiB: its table is where walks of IPA_BITS begin. */
+u64 stage2_base(const struct vm *vm)
+{
+	static const u8 nothing[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	u64 entry = vm->mem.root[0];
+
+	return entry & VALID ? entry & ADDRESS : (u64)(uintptr_t)nothing;
 }

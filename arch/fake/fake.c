@@ -99,12 +99,6 @@ u64 arch_device_page(void)
 	return PAGE_SIZE;
 }
 
-void arch_cache_clean(const void *ptr, size_t length)
-{
-	(void)ptr;
-	(void)length;
-}
-
 enum hv_error arch_vm_init(struct vm *vm)
 {
 	enum hv_error err = mem_add(&vm->mem, GPA(0), vm->config.memory, MEM_RAM);

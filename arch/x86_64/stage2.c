@@ -19,6 +19,7 @@ static const struct stage2_format format = {
 	.leaf_value = PTE_LARGE,
 	.shared_bit = SHARED,
 	.shared_walkable = true,
+	/* Nothing to publish: caches are coherent for every mapping that a guest can make. */
 };
 
 const struct stage2_format *arch_stage2_format(void)
@@ -29,11 +30,4 @@ const struct stage2_format *arch_stage2_format(void)
 u64 arch_device_page(void)
 {
 	return PAGE_SIZE;
-}
-
-/* Caches are coherent for every mapping that the guest can make (NPT honours the guest's PAT). */
-void arch_cache_clean(const void *ptr, size_t length)
-{
-	(void)ptr;
-	(void)length;
 }

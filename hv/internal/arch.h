@@ -44,8 +44,6 @@ u64 arch_counter_hz(void);
 const struct stage2_format *arch_stage2_format(void);
 /* Smallest unit of memory that a device may be given alone, bytes. */
 u64 arch_device_page(void);
-/* See guest_mem.clean. */
-void arch_cache_clean(const void *ptr, size_t length);
 
 /* ---- virtual machines ---- */
 
