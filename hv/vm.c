@@ -54,6 +54,15 @@ u64 vm_counter(const struct vm *vm)
 	return vm->state == VM_RUNNING ? arch_counter() + vm->counter_offset : vm->counter_frozen;
 }
 
+u64 vm_deadline(const struct vm *vm, u64 counter)
+{
+	u64 hz = vm->time.counter_hz;
+
+	if (counter >= UINT64_MAX / 2)
+		return CLOCK_NEVER - 1;
+	return (u64)(((unsigned __int128)counter * NS_PER_SEC + hz - 1) / hz);
+}
+
 static u64 time_now(void *ctx)
 {
 	const struct vm *vm = ctx;

@@ -13,7 +13,6 @@
  * it: these go on while a guest runs. Arm ARM D11.2, D12.
  */
 #include <internal/arch.h>
-#include <string.h>
 
 #include "el2.h"
 
@@ -55,14 +54,17 @@ static bool can_fire(u64 ctl)
 	return (ctl & (TIMER_ENABLE | TIMER_IMASK)) == TIMER_ENABLE;
 }
 
-/* Guest counter ticks to guest time, rounded up: the deadline has passed when the timer fires. */
-static u64 deadline_ns(const struct vcpu *vcpu, u64 cval)
+/* Arms @timer for when the counter reaches @cval, if @ctl lets it; whether it is due already. */
+static bool arm(struct vcpu *vcpu, struct timer *timer, u64 ctl, u64 cval)
 {
-	u64 hz = vcpu->vm->time.counter_hz;
+	struct vm *vm = vcpu->vm;
 
-	if (cval >= UINT64_MAX / 2)
-		return CLOCK_NEVER - 1;
-	return (u64)(((unsigned __int128)cval * NS_PER_SEC + hz - 1) / hz);
+	if (can_fire(ctl) && cval > vm_counter(vm)) {
+		timer_arm(&vm->clock, timer, vm_deadline(vm, cval));
+		return false;
+	}
+	timer_cancel(&vm->clock, timer);
+	return can_fire(ctl);
 }
 
 /* ---- the virtual timer ---- */
@@ -84,12 +86,8 @@ static void vtimer_due(void *ctx)
 static void vtimer_arm(struct vcpu *vcpu)
 {
 	const struct arm64_state *s = &vcpu->arch.state;
-	bool due = can_fire(s->cntv_ctl) && s->cntv_cval <= vm_counter(vcpu->vm);
+	bool due = arm(vcpu, &vcpu->arch.vtimer, s->cntv_ctl, s->cntv_cval);
 
-	if (can_fire(s->cntv_ctl) && !due)
-		timer_arm(&vcpu->vm->clock, &vcpu->arch.vtimer, deadline_ns(vcpu, s->cntv_cval));
-	else
-		timer_cancel(&vcpu->vm->clock, &vcpu->arch.vtimer);
 	/* The end of an active one brings the next, if it is still due then. */
 	if (!(private_irqs(vcpu)->active & BIT(VGIC_PPI_VTIMER)))
 		irq_set(&vcpu->arch.vtimer_line, due);
@@ -110,8 +108,7 @@ void timer_load(struct vcpu *vcpu)
 		sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
 	}
 	sysreg_write("cntvoff_el2", 0 - vcpu->vm->counter_offset);
-	vcpu->arch.vtimer_active =
-		irqs->level >> VGIC_PPI_VTIMER & 1 || irqs->active >> VGIC_PPI_VTIMER & 1;
+	vcpu->arch.vtimer_active = (irqs->level | irqs->active) & BIT(VGIC_PPI_VTIMER);
 	if (vcpu->arch.vtimer_active)
 		gic_host_set_active(VGIC_PPI_VTIMER, true);
 	cntv_set(s->cntv_ctl, s->cntv_cval);
@@ -178,13 +175,7 @@ static void ptimer_update(struct vcpu *vcpu)
 {
 	const struct arm64_state *s = &vcpu->arch.state;
 
-	if (can_fire(s->cntp_ctl) && s->cntp_cval > vm_counter(vcpu->vm)) {
-		irq_set(&vcpu->arch.ptimer_line, false);
-		timer_arm(&vcpu->vm->clock, &vcpu->arch.ptimer, deadline_ns(vcpu, s->cntp_cval));
-	} else {
-		irq_set(&vcpu->arch.ptimer_line, can_fire(s->cntp_ctl));
-		timer_cancel(&vcpu->vm->clock, &vcpu->arch.ptimer);
-	}
+	irq_set(&vcpu->arch.ptimer_line, arm(vcpu, &vcpu->arch.ptimer, s->cntp_ctl, s->cntp_cval));
 }
 
 static void ptimer_due(void *ctx)

@@ -47,16 +47,10 @@ static void apic_eoi(void *ctx, u8 vector)
 static u64 apic_deadline(void *ctx, u64 guest_tsc)
 {
 	struct vm *vm = ctx;
-	/* Rounded up: the deadline has passed when the timer fires. */
-	u64 counter = guest_tsc - vm->vcpus[0].arch.state.tsc_adjust;
+	u64 adjust = vm->vcpus[0].arch.state.tsc_adjust;
 
 	/* Less than the TSC was moved on by: long past. */
-	if (guest_tsc < vm->vcpus[0].arch.state.tsc_adjust)
-		return 0;
-	if (counter >= UINT64_MAX / 2)
-		return CLOCK_NEVER - 1;
-	return (u64)(((unsigned __int128)counter * NS_PER_SEC + vm->time.counter_hz - 1) /
-		     vm->time.counter_hz);
+	return guest_tsc < adjust ? 0 : vm_deadline(vm, guest_tsc - adjust);
 }
 
 static const struct vapic_ops apic_ops = {

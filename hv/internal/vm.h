@@ -134,6 +134,11 @@ void vm_end_test(struct vm *vm, u32 code);
 void vm_kick(struct vm *vm, u32 index);
 /* Guest counter now. */
 u64 vm_counter(const struct vm *vm);
+/*
+ * Guest time, ns, at which the guest counter is @counter; rounded up, so that a timer that was set
+ * to it finds it passed. Never CLOCK_NEVER.
+ */
+u64 vm_deadline(const struct vm *vm, u64 counter);
 const char *vm_state_text(enum vm_state state);
 
 #endif
