@@ -511,10 +511,10 @@ static void unmap_registers(struct mem *mem)
 			continue;
 		for (u64 at = slot->base; at < slot->base + slot->length; at += PAGE_SIZE) {
 			u64 *table = mem->root;
-			u64 *entry = NULL;
 
 			for (u32 level = TOP_LEVEL; level > 0 && table; level--) {
-				entry = entry_at(table, at, level);
+				const u64 *entry = entry_at(table, at, level);
+
 				table = !*entry || entry_is_shared_table(mem->format, *entry)
 						? NULL
 						: entry_table(mem->format, *entry);
@@ -527,10 +527,10 @@ static void unmap_registers(struct mem *mem)
 
 void mem_fini(struct mem *mem)
 {
-	if (mem->root)
+	if (mem->root) {
 		unmap_registers(mem);
-	if (mem->root)
 		unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
+	}
 	*mem = (struct mem){0};
 }
 

@@ -11,7 +11,7 @@ struct pool machine_pool;
 /* Pages for the reference counts of @blocks. */
 static u32 count_pages(u32 blocks)
 {
-	return (u32)(ALIGN_UP(blocks * BLOCK_PAGES * sizeof(u32), PAGE_SIZE) / PAGE_SIZE);
+	return (u32)pages_of(blocks * BLOCK_PAGES * sizeof(u32));
 }
 
 /* Takes @blocks from the firmware, in as few pieces as it has; returns how many it got. */
@@ -45,7 +45,7 @@ static u32 take(u32 blocks)
 enum hv_error pool_reserve(u64 bytes)
 {
 	/* Page tables come out of the pool as well: one page for each 2 MiB, and a few. */
-	u64 pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+	u64 pages = pages_of(bytes);
 	u64 wanted = pages + pages / BLOCK_PAGES + 16;
 
 	if (machine_pool.free_pages >= wanted)

@@ -159,7 +159,7 @@ void vm_destroy(struct vm *vm)
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		arch_vcpu_fini(&vm->vcpus[i]);
 	mem_fini(&vm->mem);
-	host_free_pages(vm, (u32)((sizeof(*vm) + PAGE_SIZE - 1) / PAGE_SIZE));
+	host_free_pages(vm, (u32)pages_of(sizeof(*vm)));
 }
 
 /* An address is memory or a device's, never both: the exit loop asks for either first. */
@@ -219,7 +219,7 @@ enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 		log_error("%s: there is a VM of that name already", config->name);
 		return HV_EEXISTS;
 	}
-	vm = host_alloc_pages((u32)((sizeof(*vm) + PAGE_SIZE - 1) / PAGE_SIZE));
+	vm = host_alloc_pages((u32)pages_of(sizeof(*vm)));
 	if (!vm) {
 		log_error("%s: no memory for the VM's own state", config->name);
 		return HV_ENO_MEMORY;

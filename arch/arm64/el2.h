@@ -31,6 +31,8 @@ u64 el2_enter(struct vcpu_arch *arch);
 extern const u8 el2_vectors[];
 void el2_vector_save(u64 v[64]);
 void el2_vector_load(const u64 v[64]);
+/* Called there for an exception of anew's own, with the vector's number of four. Panics. */
+HV_NORETURN void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far);
 
 /* ---- stage2.c ---- */
 
@@ -105,8 +107,6 @@ enum hv_verdict psci_call(struct vcpu *vcpu);
 
 /* ---- vcpu.c ---- */
 
-/* Gives the guest an exception of class @ec, to its EL1, with @iss and @far as they are. */
-void vcpu_inject(struct vcpu *vcpu, u32 ec, u32 iss, u64 far);
 /* Into state after a reset or power-on: at @pc, with @x0, MMU off. */
 void vcpu_reset_state(struct vcpu *vcpu, u64 pc, u64 x0);
 

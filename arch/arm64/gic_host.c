@@ -26,13 +26,12 @@
 #define PRIORITY       0x80u
 
 /* GICv2's virtual interface control. */
-#define GICH_HCR    0x000u
-#define GICH_VTR    0x004u
-#define GICH_VMCR   0x008u
-#define GICH_MISR   0x010u
-#define GICH_ELRSR0 0x030u
-#define GICH_APR    0x0f0u
-#define GICH_LR0    0x100u
+#define GICH_HCR  0x000u
+#define GICH_VTR  0x004u
+#define GICH_VMCR 0x008u
+#define GICH_MISR 0x010u
+#define GICH_APR  0x0f0u
+#define GICH_LR0  0x100u
 
 /* The same in both versions. */
 #define HCR_EN       BIT(0)

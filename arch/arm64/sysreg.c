@@ -44,59 +44,38 @@ void sysreg_init(void)
 		id_registers[ID(4, 0)] |= PFR0_GIC;
 }
 
-/* Bits of a field of an ID register that the machine must have at least. */
-struct requirement {
-	const char *what;
-	u64 (*read)(void);
-	u32 shift;
-	u32 least;
-	bool inverted; /* all ones: not there */
-};
-
-static u64 read_isar0(void)
-{
-	return sysreg_read("id_aa64isar0_el1");
-}
-
-static u64 read_mmfr0(void)
-{
-	return sysreg_read("id_aa64mmfr0_el1");
-}
-
-static u64 read_pfr0(void)
-{
-	return sysreg_read("id_aa64pfr0_el1");
-}
-
-static u64 read_dfr0(void)
-{
-	return sysreg_read("id_aa64dfr0_el1");
-}
-
-static const struct requirement requirements[] = {
-	{"CRC32 instructions", read_isar0, 16, 1, false},
-	{"address space identifiers of 16 bits", read_mmfr0, 4, 2, false},
-	{"pages of 4 KiB", read_mmfr0, 28, 0, true},
-	{"pages of 64 KiB", read_mmfr0, 24, 0, true},
-	{"floating point", read_pfr0, 16, 0, true},
-	{"vector registers (AdvSIMD)", read_pfr0, 20, 0, true},
-	{"two breakpoints", read_dfr0, 12, DEBUG_PAIRS - 1, false},
-	{"two watchpoints", read_dfr0, 20, DEBUG_PAIRS - 1, false},
-};
-
 enum hv_error sysreg_check(void)
 {
+	u64 isar0 = sysreg_read("id_aa64isar0_el1");
+	u64 mmfr0 = sysreg_read("id_aa64mmfr0_el1");
+	u64 pfr0 = sysreg_read("id_aa64pfr0_el1");
+	u64 dfr0 = sysreg_read("id_aa64dfr0_el1");
+	const struct {
+		const char *what;
+		u64 reg;
+		u32 shift; /* of its field, four bits */
+		u32 least;
+		bool inverted; /* all ones: not there */
+	} requirements[] = {
+		{"CRC32 instructions", isar0, 16, 1, false},
+		{"address space identifiers of 16 bits", mmfr0, 4, 2, false},
+		{"pages of 4 KiB", mmfr0, 28, 0, true},
+		{"pages of 64 KiB", mmfr0, 24, 0, true},
+		{"floating point", pfr0, 16, 0, true},
+		{"vector registers (AdvSIMD)", pfr0, 20, 0, true},
+		{"two breakpoints", dfr0, 12, DEBUG_PAIRS - 1, false},
+		{"two watchpoints", dfr0, 20, DEBUG_PAIRS - 1, false},
+	};
 	enum hv_error err = HV_OK;
 
 	for (u32 i = 0; i < ARRAY_COUNT(requirements); i++) {
-		const struct requirement *r = &requirements[i];
-		u32 field = (u32)(r->read() >> r->shift) & 0xf;
+		u32 field = (u32)(requirements[i].reg >> requirements[i].shift) & 0xf;
 
-		if (r->inverted ? field != 0xf : field >= r->least)
+		if (requirements[i].inverted ? field != 0xf : field >= requirements[i].least)
 			continue;
 		log_error("this processor has no %s, which the guests' baseline " BASELINE_NAME
 			  " promises: anew can't run here",
-			  r->what);
+			  requirements[i].what);
 		err = HV_EUNSUPPORTED;
 	}
 	return err;

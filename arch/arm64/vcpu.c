@@ -140,8 +140,6 @@ u64 arch_counter_hz(void)
 	return sysreg_read("cntfrq_el0") & 0xffffffffu;
 }
 
-void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far);
-
 void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
 {
 	static const char *const kinds[] = {"exception", "interrupt", "fast interrupt", "SError"};
@@ -551,7 +549,8 @@ void arch_vcpu_skip(struct vcpu *vcpu)
 
 /* ---- exceptions for the guest ---- */
 
-void vcpu_inject(struct vcpu *vcpu, u32 ec, u32 iss, u64 far)
+/* An exception of class @ec for the guest's EL1. */
+static void inject(struct vcpu *vcpu, u32 ec, u32 iss, u64 far)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	u64 vbar = el2_vhe ? sysreg_read(VBAR_EL12) : sysreg_read("vbar_el1");
@@ -582,7 +581,7 @@ void vcpu_inject(struct vcpu *vcpu, u32 ec, u32 iss, u64 far)
 
 static void inject_undefined(struct vcpu *vcpu)
 {
-	vcpu_inject(vcpu, EC_UNKNOWN, 0, 0);
+	inject(vcpu, EC_UNKNOWN, 0, 0);
 }
 
 /* A synchronous external abort, as a bus gives it where nothing answers. */
@@ -599,7 +598,7 @@ static void inject_external_abort(struct vcpu *vcpu)
 	if (!fetch)
 		iss |= (u32)(esr & (ESR_WNR | ESR_CM));
 	/* The class one up is the same from the guest's own level. */
-	vcpu_inject(vcpu, from_el0 ? ec : ec + 1, iss, sysreg_read("far_el2"));
+	inject(vcpu, from_el0 ? ec : ec + 1, iss, sysreg_read("far_el2"));
 }
 
 void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)

@@ -89,9 +89,9 @@ static enum hv_error may_take(const struct vm *vm, const char *name, char *why)
 }
 
 /* A snapshot's records lie behind it. */
-static u32 pages_of(size_t records_length)
+static u32 snapshot_pages(size_t records_length)
 {
-	return (u32)(ALIGN_UP(sizeof(struct snapshot) + records_length, PAGE_SIZE) / PAGE_SIZE);
+	return (u32)pages_of(sizeof(struct snapshot) + records_length);
 }
 
 static enum hv_error freeze(struct vm *vm, struct snapshot *s, char *why)
@@ -123,7 +123,7 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **o
 		err = fill_pool(why);
 	if (err)
 		return err;
-	s = host_alloc_pages(pages_of(records_length));
+	s = host_alloc_pages(snapshot_pages(records_length));
 	if (!s) {
 		snprintf(why, SNAPSHOT_WHY_MAX, "no memory for the state of %s; delete a snapshot",
 			 vm->config.name);
@@ -139,7 +139,7 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **o
 	if (running)
 		vm_resume(vm);
 	if (err) {
-		host_free_pages(s, pages_of(records_length));
+		host_free_pages(s, snapshot_pages(records_length));
 		return err;
 	}
 	s->ns = muldiv_u64(arch_counter() - begin, NS_PER_SEC, arch_counter_hz());
@@ -158,7 +158,7 @@ void snapshot_delete(struct snapshot *s)
 		link = &(*link)->next;
 	*link = s->next;
 	mem_image_fini(&s->image);
-	host_free_pages(s, pages_of(s->records_length));
+	host_free_pages(s, snapshot_pages(s->records_length));
 }
 
 /* ---- restoring ---- */

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_pages.h"
+
 /* ---- a host with memory and nothing else ---- */
 
 static u32 idles;
@@ -36,20 +38,6 @@ enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
 
 	*base = HPA((u64)(uintptr_t)ptr);
 	return ptr ? HV_OK : HV_ENO_MEMORY;
-}
-
-void *host_alloc_pages(u32 pages)
-{
-	void *ptr = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
-
-	memset(ptr, 0, pages * PAGE_SIZE);
-	return ptr;
-}
-
-void host_free_pages(void *ptr, u32 pages)
-{
-	(void)pages;
-	free(ptr);
 }
 
 u64 host_memory_free(void)

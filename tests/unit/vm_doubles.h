@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_pages.h"
+
 #define DOUBLE_MEMORY  64
 #define DOUBLE_ADDRESS 16 /* of the id, in that memory */
 
@@ -73,20 +75,6 @@ size_t host_console_read(u8 *buf, size_t length)
 u64 host_wall_clock(void)
 {
 	return 1000 + double_counter;
-}
-
-void *host_alloc_pages(u32 pages)
-{
-	void *ptr = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
-
-	memset(ptr, 0, pages * PAGE_SIZE);
-	return ptr;
-}
-
-void host_free_pages(void *ptr, u32 pages)
-{
-	(void)pages;
-	free(ptr);
 }
 
 u64 host_memory_taken(void)

@@ -64,6 +64,12 @@ static inline u64 max_u64(u64 a, u64 b)
 	return a > b ? a : b;
 }
 
+/* Pages of 4 KiB that @bytes take. */
+static inline u64 pages_of(u64 bytes)
+{
+	return bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);
+}
+
 /* @a * @b / @c without overflow in between. @c is not 0, and the result must fit in 64 bits. */
 static inline u64 muldiv_u64(u64 a, u64 b, u64 c)
 {

@@ -57,7 +57,6 @@ static inline void dsb_ish(void)
 #define HCR_TSC   BIT(19)
 #define HCR_TIDCP BIT(20)
 #define HCR_TACR  BIT(21)
-#define HCR_TGE   BIT(27)
 #define HCR_RW    BIT(31)
 #define HCR_E2H   BIT(34)
 #define HCR_TLOR  BIT(35)
@@ -78,41 +77,29 @@ static inline void dsb_ish(void)
 #define ESR_IL          BIT(25)
 #define EC_UNKNOWN      0x00
 #define EC_WFX          0x01
-#define EC_FP           0x07
-#define EC_PAUTH        0x09
 #define EC_HVC64        0x16
 #define EC_SMC64        0x17
 #define EC_SYSREG       0x18
-#define EC_SVE          0x19
 #define EC_IABT_LOW     0x20
-#define EC_IABT_CURRENT 0x21
 #define EC_DABT_LOW     0x24
-#define EC_DABT_CURRENT 0x25
 #define ESR_ISV         BIT(24)
 #define ESR_SAS(esr)    ((u32)((esr) >> 22) & 3)
 #define ESR_SSE         BIT(21)
 #define ESR_SRT(esr)    ((u32)((esr) >> 16) & 31)
 #define ESR_SF          BIT(15)
-#define ESR_FNV         BIT(10)
-#define ESR_EA          BIT(9)
 #define ESR_CM          BIT(8)
 #define ESR_S1PTW       BIT(7)
 #define ESR_WNR         BIT(6)
 #define ESR_FSC(esr)    ((u32)(esr)&0x3f)
 #define FSC_TYPE(fsc)   ((fsc)&0x3c)
-#define FSC_ADDRESS     0x00 /* address size, level in bits 0-1 */
-#define FSC_TRANSLATION 0x04
-#define FSC_ACCESS      0x08
 #define FSC_PERMISSION  0x0c
 #define FSC_EXTERNAL    0x10                     /* synchronous external abort, not on a walk */
 #define FSC_EXTERNAL_L0 0x14                     /* the same on a walk, level in bits 0-1 */
 #define ESR_READ        BIT(0)                   /* of a system register: MRS, not MSR */
 #define ESR_RT(esr)     ((u32)((esr) >> 5) & 31) /* the same */
-#define ESR_WFX_WFE     BIT(0)
 
 /* PSTATE, as in SPSR_ELx */
 #define PSTATE_EL1H   ((u64)0x5)
-#define PSTATE_M      ((u64)0xf)
 #define PSTATE_SP     BIT(0)
 #define PSTATE_32     BIT(4)
 #define PSTATE_F      BIT(6)
@@ -120,7 +107,6 @@ static inline void dsb_ish(void)
 #define PSTATE_A      BIT(8)
 #define PSTATE_D      BIT(9)
 #define PSTATE_DAIF   (PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F)
-#define PSTATE_IL     BIT(20)
 #define PSTATE_SS     BIT(21)
 #define PSTATE_EL(ps) ((u32)((ps) >> 2) & 3)
 
@@ -152,13 +138,11 @@ static inline void dsb_ish(void)
 #define HCRX_EL2 "S3_4_C1_C2_2"
 
 /* GICv3: the processor's interface and its virtual side. */
-#define ICC_SRE_EL1   "S3_0_C12_C12_5"
-#define ICC_SRE_EL2   "S3_4_C12_C9_5"
-#define ICH_AP0R0_EL2 "S3_4_C12_C8_0"
-#define ICH_AP1R0_EL2 "S3_4_C12_C9_0"
-#define ICH_HCR_EL2   "S3_4_C12_C11_0"
-#define ICH_VTR_EL2   "S3_4_C12_C11_1"
-#define ICH_MISR_EL2  "S3_4_C12_C11_2"
-#define ICH_VMCR_EL2  "S3_4_C12_C11_7"
+#define ICC_SRE_EL1  "S3_0_C12_C12_5"
+#define ICC_SRE_EL2  "S3_4_C12_C9_5"
+#define ICH_HCR_EL2  "S3_4_C12_C11_0"
+#define ICH_VTR_EL2  "S3_4_C12_C11_1"
+#define ICH_MISR_EL2 "S3_4_C12_C11_2"
+#define ICH_VMCR_EL2 "S3_4_C12_C11_7"
 
 #endif
