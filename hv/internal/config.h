@@ -3,7 +3,9 @@
 #ifndef HV_CONFIG_H
 #define HV_CONFIG_H
 
+#include <devices/intent.h>
 #include <hv/error.h>
+#include <hv/state.h>
 #include <hv/types.h>
 
 #define CONFIG_VM_MAX      16
@@ -20,13 +22,26 @@ struct vm_config {
 	char initrd[CONFIG_PATH_MAX]; /* empty: none */
 	char cmdline[CONFIG_CMDLINE_MAX];
 	bool testdev; /* the ground-truth device of the payload tests */
-	u32 line;     /* in the file, of the section */
+	u8 pad[3];
+	u32 line; /* in the file, of the section */
+	/*
+	 * The snapshot that it begins as, which then says all of the above but the name; empty: it
+	 * boots its kernel. And why, and whether it is left paused.
+	 */
+	char restore[CONFIG_NAME_MAX];
+	u32 intent; /* enum restore_intent */
+	bool paused;
+	u8 pad2[7];
 };
+
+/* What of it a snapshot on a volume has, as record `config`. */
+extern const struct state_desc vm_config_state;
 
 struct config {
 	struct vm_config vms[CONFIG_VM_MAX];
 	u32 vm_count;
-	bool events; /* [anew] events = console: the event stream is on */
+	bool events;                     /* [anew] events = console: the event stream is on */
+	char snapshots[CONFIG_PATH_MAX]; /* [anew] snapshots: the folder of them (volume.h) */
 };
 
 /*

@@ -26,12 +26,50 @@ void host_console_write(const u8 *buf, size_t length);
 /* Bytes typed since, from any keyboard or serial line; 0 when there are none. Doesn't wait. */
 size_t host_console_read(u8 *buf, size_t length);
 
-/* ---- files on the volume that anew was started from; paths use '/' ---- */
+/*
+ * ---- files ----
+ *
+ * Paths use '/'. They are of the volume that anew was started from; "LABEL:PATH" is of the first
+ * other one with that label. Names are as the file system has it: FAT's don't tell a from A.
+ */
 
 /* Size of the file in bytes, or HV_ENOT_FOUND, HV_EIO. */
 HV_MUST_CHECK enum hv_error host_file_size(const char *path, u64 *size);
 /* Reads exactly @length bytes from @offset. */
 HV_MUST_CHECK enum hv_error host_file_read(const char *path, u64 offset, void *buf, size_t length);
+
+/* A file that stays open, for more than a few reads, and for writing. */
+struct host_file;
+
+enum host_file_mode {
+	HOST_FILE_READ,
+	HOST_FILE_CREATE, /* to read and write; empty, what was there of that name is gone */
+};
+
+/*
+ * *@file is to be given back by host_file_close(). HV_ENOT_FOUND, HV_EDENIED for what can't be
+ * written, HV_ENO_SPACE, HV_ENO_MEMORY, HV_EIO.
+ */
+HV_MUST_CHECK enum hv_error host_file_open(const char *path, enum host_file_mode mode,
+					   struct host_file **file);
+/* Exactly @length bytes from or to @offset; a write behind the end makes the file longer. */
+HV_MUST_CHECK enum hv_error host_file_read_at(struct host_file *file, u64 offset, void *buf,
+					      size_t length);
+HV_MUST_CHECK enum hv_error host_file_write_at(struct host_file *file, u64 offset, const void *buf,
+					       size_t length);
+/* All that was written is on the medium, so far as the firmware can see to it. */
+HV_MUST_CHECK enum hv_error host_file_flush(struct host_file *file);
+void host_file_close(struct host_file *file);
+/* HV_OK also when there is no such file. */
+HV_MUST_CHECK enum hv_error host_file_delete(const char *path);
+
+/* Makes the folder, whose parent is there. HV_OK also when it is there. */
+HV_MUST_CHECK enum hv_error host_folder_create(const char *path);
+/* Calls @each for every file in the folder, in no order. HV_ENOT_FOUND, HV_EIO. */
+HV_MUST_CHECK enum hv_error
+host_folder_read(const char *path, void (*each)(void *ctx, const char *name, u64 size), void *ctx);
+/* Bytes that can be written to the volume of @path. HV_EDENIED for none at all. */
+HV_MUST_CHECK enum hv_error host_volume_free(const char *path, u64 *bytes);
 
 /* ---- memory ---- */
 

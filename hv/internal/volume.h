@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots as files: which files a snapshot is, which of them count, and in which order they are
+ * written and deleted, so that a power cut at any moment leaves the earlier snapshot of a name or
+ * the new one. Firmware context only.
+ */
+#ifndef HV_VOLUME_H
+#define HV_VOLUME_H
+
+#include <internal/config.h>
+#include <internal/host.h>
+#include <internal/store.h>
+
+/* Where snapshots are if anew.conf says nothing else. */
+#define VOLUME_FOLDER "snapshots"
+
+/* FAT32's files are shorter than 4 GiB; a snapshot goes on in a file of its own after this. */
+#define VOLUME_PART_BYTES GIB(2)
+
+#define VOLUME_WHY_MAX 256
+
+/* A snapshot that is read or written. */
+struct volume_file {
+	struct store_io io;
+	u32 slot; /* which of the two that a name has */
+	char name[CONFIG_NAME_MAX];
+	struct host_file *part; /* the file in hand */
+	u32 part_number;
+	u32 parts_made; /* while it is written */
+	bool writing;
+	u64 written; /* bytes, so far */
+};
+
+/*
+ * @folder is where snapshots are from now on; it is kept. A colon in it ends the name of another
+ * volume (host.h).
+ */
+void volume_init(const char *folder);
+
+/*
+ * Calls @each for every snapshot in the folder, the one that counts where there are several of a
+ * name: @err is HV_OK when its header is good and all of its files are there in their lengths;
+ * otherwise @why says what is wrong with it, and @header has what could be read. No folder is no
+ * snapshots. HV_EIO, HV_ENOT_FOUND for a volume that is not there.
+ */
+typedef void volume_each(void *ctx, const char *name, const struct store_header *header,
+			 enum hv_error err, const char *why);
+HV_MUST_CHECK enum hv_error volume_list(volume_each *each, void *ctx);
+
+/* Opens the snapshot @name that counts for reading, and reads its header. @why: VOLUME_WHY_MAX. */
+HV_MUST_CHECK enum hv_error volume_open(struct volume_file *file, const char *name,
+					struct store_header *header, char *why);
+
+/*
+ * Makes the files of a new snapshot @name of about @bytes, beside the one of that name that counts,
+ * if there is one; *@generation is the one that it must have. HV_ENO_SPACE, HV_EDENIED for a volume
+ * that can't be written, HV_EIO.
+ */
+HV_MUST_CHECK enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes,
+					  u64 *generation, char *why);
+
+/*
+ * Ends the reading or writing. A snapshot that was written whole (store_write_end() was HV_OK;
+ * @whole) is the one that counts from now on, and the earlier one of the name is deleted; what was
+ * not is deleted itself.
+ */
+void volume_close(struct volume_file *file, bool whole);
+
+/* Deletes every file of the snapshot @name, the header first. HV_OK when there is none. */
+HV_MUST_CHECK enum hv_error volume_delete(const char *name, char *why);
+
+#endif
