@@ -52,24 +52,20 @@ static enum hv_error place(struct vmgenid *dev, gpa_t address, u32 line_number)
 	return HV_OK;
 }
 
-static enum hv_error init(struct vmgenid *dev, const struct guest_mem *mem, const struct rng *rng)
+static void init(struct vmgenid *dev, const struct guest_mem *mem, const struct rng *rng)
 {
-	static const u8 none[VMGENID_BYTES];
-
 	memset(dev, 0, sizeof(*dev));
 	dev->mem = mem;
 	dev->rng = rng;
-	return draw(rng, none, dev->id);
 }
 
 enum hv_error vmgenid_new(struct vmgenid *dev, const struct resources *resources,
 			  const struct guest_mem *mem, const struct rng *rng)
 {
-	enum hv_error err = init(dev, mem, rng);
 	gpa_t address;
+	enum hv_error err;
 
-	if (err)
-		return err;
+	init(dev, mem, rng);
 	err = resources->alloc_memory(resources->ctx, VMGENID_BYTES, &address);
 	if (err)
 		return err;
@@ -83,10 +79,9 @@ enum hv_error vmgenid_from_parts(struct vmgenid *dev, const struct resources *re
 				 const struct guest_mem *mem, const struct rng *rng, gpa_t address,
 				 u32 line_number)
 {
-	enum hv_error err = init(dev, mem, rng);
+	enum hv_error err;
 
-	if (err)
-		return err;
+	init(dev, mem, rng);
 	err = resources->get_line(resources->ctx, line_number, &dev->line);
 	if (err)
 		return err;
@@ -95,7 +90,17 @@ enum hv_error vmgenid_from_parts(struct vmgenid *dev, const struct resources *re
 
 enum hv_error vmgenid_activate(struct vmgenid *dev)
 {
-	return publish(dev, dev->id);
+	u8 id[VMGENID_BYTES];
+	enum hv_error err;
+
+	if (!is_zero(dev->id))
+		return publish(dev, dev->id);
+	err = draw(dev->rng, dev->id, id);
+	if (!err)
+		err = publish(dev, id);
+	if (!err)
+		memcpy(dev->id, id, VMGENID_BYTES);
+	return err;
 }
 
 enum hv_error vmgenid_update(struct vmgenid *dev, const u8 id[VMGENID_BYTES])

@@ -4,6 +4,7 @@
 #include <internal/host.h>
 #include <internal/log.h>
 #include <internal/monitor.h>
+#include <internal/pool.h>
 #include <internal/snapshot.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,13 +27,30 @@ static size_t waiting_length;
 
 /* ---- a guest's side ---- */
 
+/* The page of a ring at *@page; NULL while the pool is empty. */
+static u8 *ring_page(u8 **page)
+{
+	if (!*page)
+		*page = pool_alloc_page(&machine_pool);
+	return *page;
+}
+
 static size_t console_chardev_write(void *ctx, const u8 *buf, size_t length)
 {
 	struct vm *vm = ctx;
 	struct console *console = &vm->console;
 
-	for (size_t i = 0; i < length; i++)
-		console->out[console->out_head++ % CONSOLE_OUT] = buf[i];
+	for (size_t i = 0; i < length; i++) {
+		u64 at = console->out_head % CONSOLE_OUT;
+		u8 *page = ring_page(&console->out[at / PAGE_SIZE]);
+
+		if (!page) {
+			console->out_lost += length - i;
+			break;
+		}
+		page[at % PAGE_SIZE] = buf[i];
+		console->out_head++;
+	}
 	if (console->out_head - console->out_shown > CONSOLE_OUT) {
 		u64 oldest = console->out_head - CONSOLE_OUT;
 
@@ -63,7 +81,8 @@ void console_type(struct vm *vm, const u8 *buf, size_t length)
 {
 	struct console *console = &vm->console;
 
-	while (length-- && console->in_head - console->in_tail < CONSOLE_IN)
+	while (length-- && console->in_head - console->in_tail < CONSOLE_IN &&
+	       ring_page(&console->in))
 		console->in[console->in_head++ % CONSOLE_IN] = *buf++;
 	if (vm->console_input)
 		vm->console_input(vm->console_input_ctx);
@@ -196,9 +215,10 @@ static void drain(struct vm *vm)
 	}
 	while (console->out_shown != console->out_head) {
 		u64 from = console->out_shown % CONSOLE_OUT;
-		u64 length = min_u64(console->out_head - console->out_shown, CONSOLE_OUT - from);
+		u64 offset = from % PAGE_SIZE;
+		u64 length = min_u64(console->out_head - console->out_shown, PAGE_SIZE - offset);
 
-		show_guest(console->out + from, (size_t)length);
+		show_guest(console->out[from / PAGE_SIZE] + offset, (size_t)length);
 		console->out_shown += length;
 	}
 }
@@ -259,16 +279,27 @@ void console_focus(struct vm *vm)
 	drain(vm);
 }
 
+static void free_rings(struct console *console)
+{
+	for (u32 i = 0; i < ARRAY_COUNT(console->out); i++)
+		if (console->out[i])
+			pool_unref(&machine_pool, console->out[i]);
+	if (console->in)
+		pool_unref(&machine_pool, console->in);
+	*console = (struct console){0};
+}
+
 void console_forget_vm(struct vm *vm)
 {
 	if (previous == vm)
 		previous = NULL;
-	if (focus != vm)
-		return;
-	drain(vm);
-	console_fresh_line();
-	focus = NULL;
-	event("focus", "\"vm\":null");
+	if (focus == vm) {
+		drain(vm);
+		console_fresh_line();
+		focus = NULL;
+		event("focus", "\"vm\":null");
+	}
+	free_rings(&vm->console);
 }
 
 static void toggle(void)

@@ -49,17 +49,56 @@ static void read_config(struct config *config)
 	free(text);
 }
 
+/* From a snapshot; what goes wrong is said in a log line. */
+static enum hv_error start_from_snapshot(const struct vm_config *config)
+{
+	const struct restore_request request = {
+		.intent = (enum restore_intent)config->intent,
+		.paused = config->paused,
+		.vm = config->name,
+		.started = arch_counter(),
+		.progress = monitor_progress,
+	};
+	struct snapshot *s = snapshot_find(config->restore);
+	char why[SNAPSHOT_WHY_MAX];
+	struct vm *vm;
+	enum hv_error err;
+
+	if (!s) {
+		log_error(CONFIG_FILE ":%u: there is no snapshot %s to restore; `snapshots` in the "
+				      "monitor lists them",
+			  config->line, config->restore);
+		return HV_ENOT_FOUND;
+	}
+	monitor_progress_begin();
+	err = snapshot_restore(s, &request, &vm, why);
+	monitor_progress_end();
+	if (err)
+		log_error(CONFIG_FILE ":%u: restore = %s: %s", config->line, config->restore, why);
+	return err;
+}
+
+static enum hv_error start_vm(const struct vm_config *config)
+{
+	struct vm *vm;
+	enum hv_error err;
+
+	if (config->restore[0])
+		return start_from_snapshot(config);
+	err = vm_create(config, &vm);
+	if (!err && !config->paused)
+		vm_resume(vm);
+	return err;
+}
+
 static void start_vms(const struct config *config)
 {
 	for (u32 i = 0; i < config->vm_count; i++) {
 		char text[CONFIG_NAME_MAX + 16], quoted[EVENT_STRING_MAX];
-		struct vm *vm;
 
 		/* Which says itself why it failed; the others go on. */
-		if (!vm_create(&config->vms[i], &vm)) {
-			vm_resume(vm);
+		if (!start_vm(&config->vms[i]))
 			continue;
-		}
 		snprintf(text, sizeof(text), "%s: not started", config->vms[i].name);
 		event("error", "\"text\":%s", event_string(quoted, text));
 	}
@@ -69,8 +108,7 @@ static void end_vms(void)
 {
 	while (vm_first())
 		vm_destroy(vm_first());
-	while (snapshot_first())
-		snapshot_delete(snapshot_first());
+	snapshot_fini();
 }
 
 static void run(void)
@@ -83,6 +121,7 @@ static void run(void)
 	event("start", "\"build\":%s,\"backend\":%s,\"image\":\"0x%llx\"",
 	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
 	      (unsigned long long)host_image_base());
+	snapshot_init(config.snapshots);
 	start_vms(&config);
 	/* What went wrong so far is read before a guest's output runs over it. */
 	console_flush();

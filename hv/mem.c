@@ -484,6 +484,39 @@ enum hv_error mem_add_mapped(struct mem *mem, gpa_t base, u64 length, hpa_t host
 	return add_slot(mem, base, length, MEM_MAPPED, host.v);
 }
 
+/* ---- the layout, for snapshots ---- */
+
+void mem_layout_get(const struct mem_slot *slots, u32 count, struct mem_layout *layout)
+{
+	*layout = (struct mem_layout){0};
+	for (u32 i = 0; i < count; i++) {
+		const struct mem_slot *slot = &slots[i];
+
+		if (slot->kind != MEM_MAPPED)
+			layout->slots[layout->count++] = (struct mem_layout_slot){
+				.base = slot->base, .length = slot->length, .kind = slot->kind};
+	}
+}
+
+static enum hv_error layout_check(const void *obj, const char **why)
+{
+	const struct mem_layout *layout = obj;
+
+	if (layout->count > MEM_SLOT_MAX) {
+		*why = "there are more pieces of memory than any machine has";
+		return HV_EINVALID;
+	}
+	return HV_OK;
+}
+
+#define LAYOUT_FIELDS(SAVED, TRANSIENT)                                                            \
+	SAVED(struct mem_layout, count)                                                            \
+	SAVED(struct mem_layout, pad)                                                              \
+	SAVED(struct mem_layout, slots)
+
+STATE_DEFINE(mem_layout_state, "layout", 1, struct mem_layout, LAYOUT_FIELDS,
+	     .check = layout_check);
+
 /* ---- layers ---- */
 
 enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, struct pool *pool)
@@ -495,6 +528,19 @@ enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, stru
 	sync_table(format, root);
 	*mem = (struct mem){
 		.format = format, .pool = pool, .root = root, .table_pages = 1, .generation = 1};
+	return HV_OK;
+}
+
+enum hv_error mem_init_like(struct mem *mem, const struct mem *like)
+{
+	enum hv_error err = mem_init(mem, like->format, like->pool);
+
+	if (err)
+		return err;
+	/* By pages: what is not written takes no memory. */
+	mem->over_image = true;
+	mem->slot_count = like->slot_count;
+	memcpy(mem->slots, like->slots, like->slot_count * sizeof(like->slots[0]));
 	return HV_OK;
 }
 
@@ -628,6 +674,33 @@ static u64 look_up(const struct mem *mem, u64 gpa, u8 **page, bool *writable)
 	if (level == BLOCK_LEVEL)
 		*page += ALIGN_DOWN(gpa & (BLOCK_SIZE - 1), PAGE_SIZE);
 	return entry;
+}
+
+const u8 *mem_image_next(const struct mem_image *image, u64 *gpa)
+{
+	const struct stage2_format *format = image->format;
+	u64 at = *gpa;
+
+	while (at < GPA_END) {
+		u64 *table = image->root;
+		u32 level = TOP_LEVEL;
+		u64 entry = *entry_at(table, at, level);
+
+		while (entry && !entry_is_leaf(format, entry, level)) {
+			table = entry_table(format, entry);
+			entry = *entry_at(table, at, --level);
+		}
+		if (entry) {
+			u64 offset = level ? at & (BLOCK_SIZE - 1) : 0;
+
+			*gpa = ALIGN_DOWN(at, PAGE_SIZE);
+			return (const u8 *)(uintptr_t)(entry_address(format, entry) +
+						       ALIGN_DOWN(offset, PAGE_SIZE));
+		}
+		/* Over all that the missing entry stands for. */
+		at = ALIGN_DOWN(at, BIT(PAGE_SHIFT + 9 * level)) + BIT(PAGE_SHIFT + 9 * level);
+	}
+	return NULL;
 }
 
 /* Makes the shared table of @level that @entry points to this layer's own. */

@@ -177,21 +177,26 @@ static void check_layout(const struct vm *vm)
 	}
 }
 
-static enum hv_error build(struct vm *vm)
+/* All of the guest's memory, before any of it is used. */
+static enum hv_error reserve_memory(const struct vm_config *config)
 {
-	enum hv_error err = pool_reserve(vm->config.memory);
+	enum hv_error err = pool_reserve(config->memory);
 
-	if (err) {
+	if (err)
 		log_error(
 			"%s: memory = %lluM, but the machine has only %llu MiB left: give it less "
 			"in anew.conf",
-			vm->config.name, (unsigned long long)(vm->config.memory >> 20),
+			config->name, (unsigned long long)(config->memory >> 20),
 			(unsigned long long)((host_memory_free() +
 					      machine_pool.free_pages * PAGE_SIZE) >>
 					     20));
-		return err;
-	}
-	err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	return err;
+}
+
+static enum hv_error build(struct vm *vm)
+{
+	enum hv_error err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
@@ -206,14 +211,14 @@ static enum hv_error build(struct vm *vm)
 	if (err)
 		return err;
 	check_layout(vm);
-	return arch_vm_reset(vm);
+	return HV_OK;
 }
 
-enum hv_error vm_create(const struct vm_config *config, struct vm **out)
+/* A VM that nothing is built of yet, at the end of the list. */
+static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 {
-	struct vm *vm;
 	struct vm **link;
-	enum hv_error err;
+	struct vm *vm;
 
 	if (vm_find(config->name)) {
 		log_error("%s: there is a VM of that name already", config->name);
@@ -235,11 +240,26 @@ enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 	console_init_vm(vm);
 	/* First, so that time is in place when the devices' timers are loaded. */
 	vm_record_add(vm, &vm_time_state, &vm->time, 0);
-
 	for (link = &vms; *link; link = &(*link)->next)
 		;
 	*link = vm;
-	err = build(vm);
+	*out = vm;
+	return HV_OK;
+}
+
+static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
+{
+	struct vm *vm;
+	enum hv_error err = alloc_vm(config, &vm);
+
+	if (err)
+		return err;
+	if (boot)
+		err = reserve_memory(config);
+	if (!err)
+		err = build(vm);
+	if (!err && boot)
+		err = arch_vm_reset(vm);
 	if (err) {
 		log_error("%s: not started: %s", config->name, hv_error_text(err));
 		vm_destroy(vm);
@@ -247,6 +267,16 @@ enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 	}
 	*out = vm;
 	return HV_OK;
+}
+
+enum hv_error vm_create(const struct vm_config *config, struct vm **out)
+{
+	return create(config, true, out);
+}
+
+enum hv_error vm_create_blank(const struct vm_config *config, struct vm **out)
+{
+	return create(config, false, out);
 }
 
 void vm_pause(struct vm *vm)
@@ -268,6 +298,7 @@ enum hv_error vm_reset(struct vm *vm)
 
 	vm->cause[0] = 0;
 	vm->first_entry_counter = 0;
+	vm->lineage = (struct lineage){0};
 	state_set(vm, VM_PAUSED);
 	err = arch_vm_reset(vm);
 	if (err) {

@@ -10,6 +10,7 @@
 
 #include <hv/error.h>
 #include <hv/mem.h>
+#include <hv/state.h>
 #include <hv/types.h>
 
 /*
@@ -91,6 +92,25 @@ struct mem_slot {
 #define MEM_SLOT_MAX 16
 #define MEM_CACHE    64 /* power of two */
 
+/*
+ * What a snapshot says of where memory is, as record `layout`; mapped registers are the machine's.
+ */
+struct mem_layout {
+	u32 count;
+	u32 pad;
+	struct mem_layout_slot {
+		u64 base;
+		u64 length; /* bytes */
+		u32 kind;   /* enum mem_kind */
+		u32 pad;
+	} slots[MEM_SLOT_MAX];
+};
+
+extern const struct state_desc mem_layout_state;
+
+/* The layout of @count @slots. */
+void mem_layout_get(const struct mem_slot *slots, u32 count, struct mem_layout *layout);
+
 /* One VM's memory. Changes only while none of its virtual CPUs runs, but for mem_fault(). */
 struct mem {
 	const struct stage2_format *format;
@@ -122,6 +142,9 @@ HV_MUST_CHECK enum hv_error mem_init(struct mem *mem, const struct stage2_format
 				     struct pool *pool);
 /* Gives everything back to the pool. */
 void mem_fini(struct mem *mem);
+
+/* The same with the slots of @like, to be filled page by page with mem_write() and frozen. */
+HV_MUST_CHECK enum hv_error mem_init_like(struct mem *mem, const struct mem *like);
 
 HV_MUST_CHECK enum hv_error mem_add(struct mem *mem, gpa_t base, u64 length, enum mem_kind kind);
 
@@ -155,6 +178,12 @@ HV_MUST_CHECK enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf
  */
 HV_MUST_CHECK enum hv_error mem_freeze(struct mem *mem, struct mem_image *image);
 void mem_image_fini(struct mem_image *image);
+
+/*
+ * The first page of @image at or above *@gpa, whose address *@gpa then is; NULL when there is none.
+ * What is not there is zeros.
+ */
+const u8 *mem_image_next(const struct mem_image *image, u64 *gpa);
 
 /*
  * Replaces what @mem held (or nothing, after mem_init) by a new empty layer over @image, in

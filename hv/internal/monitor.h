@@ -42,6 +42,14 @@ void monitor_end(void);
 /* "error: " and what went wrong; what to do next comes behind a semicolon. Also an event. */
 HV_PRINTF(1, 2) void monitor_error(const char *format, ...);
 
+/*
+ * Around work that may take long; monitor_progress() in between says that @done of @all bytes of
+ * @what ("writing") are done.
+ */
+void monitor_progress_begin(void);
+void monitor_progress(const char *what, u64 done, u64 all);
+void monitor_progress_end(void);
+
 /* The VM called @name, NULL: the only one there is. NULL after an error was said. */
 struct vm *monitor_vm(const char *name);
 

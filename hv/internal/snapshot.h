@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Snapshots in memory: a VM's frozen memory and the records of its state. Firmware context only. */
+/* Snapshots: a VM's frozen memory and the records of its state. Firmware context only. */
 #ifndef HV_SNAPSHOT_H
 #define HV_SNAPSHOT_H
 
 #include <devices/intent.h>
+#include <internal/store.h>
 #include <internal/vm.h>
 
 /* ---- records (codec.c): nothing but buffers ---- */
@@ -58,42 +59,105 @@ void records_after_load(const struct vm_record *records, u32 count);
 struct snapshot {
 	struct snapshot *next;
 	char name[CONFIG_NAME_MAX];
-	struct vm_config config; /* of the VM; config.name is the VM's name */
+	u8 id[STORE_ID];         /* random, its own */
+	struct lineage parent;   /* the snapshot that its VM came from */
+	struct vm_config config; /* of the VM; of one on the volume alone only the name */
+	char arch[16];           /* arch_name() of the machine it was taken on */
+	u64 wall;                /* seconds since 1970, 0: the machine had no clock */
+	u64 pages;               /* 4 KiB pages: of the layer that was frozen, or in its files */
+	u64 ns;                  /* that freezing it took */
+	/* In memory, ready to be restored; root is NULL if it is not. */
 	struct mem_image image;
-	u8 *records;           /* in the same pages, behind this */
+	u8 *records;
 	size_t records_length; /* bytes */
-	u64 wall;              /* seconds since 1970, 0: the machine has no clock */
-	u64 pages;             /* 4 KiB pages of the layer that was frozen */
-	u64 ns;                /* that taking it took */
+	/* On the volume. */
+	bool stored;
+	u64 bytes;                  /* of its files */
+	char damage[STORE_WHY_MAX]; /* why they can't be used; empty: they can, as far as was looked
+				     */
+};
+
+enum snapshot_how {
+	SNAPSHOT_STORED = 0,       /* in memory and on the volume, a new name */
+	SNAPSHOT_MEMORY = 1 << 0,  /* in memory alone: gone with the power */
+	SNAPSHOT_REPLACE = 1 << 1, /* in place of the one of that name, if there is one */
+};
+
+/* Finds the snapshots on the volume; what can't be read there is said in log lines. */
+void snapshot_init(const char *folder);
+
+/*
+ * Takes a snapshot of @vm, which goes on as it was, over the frozen memory; @how: SNAPSHOT_*. While
+ * it is written to the volume, VMs run on, and @progress is told how much of how much is done; it
+ * may be NULL. *@out is owned by the table of snapshots. On failure @why (SNAPSHOT_WHY_MAX bytes)
+ * says why and what to do, and nothing has changed. HV_EINVALID: @name is no name; HV_EEXISTS;
+ * HV_ENO_MEMORY; HV_ENO_ENTROPY; the errors of volume_create().
+ */
+typedef void snapshot_progress(const char *what, u64 done, u64 all);
+HV_MUST_CHECK enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how,
+					  snapshot_progress *progress, struct snapshot **out,
+					  char *why);
+
+struct restore_request {
+	enum restore_intent intent;
+	bool paused;
+	const char *vm; /* which VM becomes as in the snapshot; NULL: the one it was taken of */
+	u64 started;    /* host counter when the restore was asked for */
+	snapshot_progress *progress;
 };
 
 /*
- * Takes a snapshot of @vm, which goes on as it was, over the frozen memory. *@out is owned by the
- * table of snapshots. On failure @why (SNAPSHOT_WHY_MAX bytes) says why and what to do.
- * HV_EINVALID: @name is no name; HV_EEXISTS; HV_ENO_MEMORY.
+ * Puts the VM back to snapshot @s, in place, or makes it if it is not there. It stays paused if it
+ * was, or if the request says so, and runs on else, also if it was off or failed. What its console
+ * had is kept. A snapshot on the volume is read and checked first. *@vm is the VM. On failure @why
+ * says why and the VM is as it was; but when the id could not be put into guest memory at the end,
+ * the VM has failed: it must not run with an id that another has. HV_ENO_ENTROPY: there was none
+ * for a new id.
  */
-HV_MUST_CHECK enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **out,
-					  char *why);
+HV_MUST_CHECK enum hv_error snapshot_restore(struct snapshot *s,
+					     const struct restore_request *request, struct vm **vm,
+					     char *why);
 
 /*
- * Puts the VM of snapshot @s back to it, in place. It stays paused if it was, or if @paused, and
- * runs on else, also if it was off or failed. What its console had is kept. @started is the host
- * counter when the restore was asked for. On failure @why says why and the VM is as it was; but
- * when the id could not be put into guest memory at the end, the VM has failed: it must not run
- * with an id that another has. HV_ENO_ENTROPY: there was none for a new id.
+ * Makes a new VM of a name of its own over snapshot @s, with intent `clone`; the request's vm is
+ * not used. Errors as above; then there is no new VM.
  */
-HV_MUST_CHECK enum hv_error snapshot_restore(struct snapshot *s, enum restore_intent intent,
-					     bool paused, u64 started, char *why);
+HV_MUST_CHECK enum hv_error snapshot_clone(struct snapshot *s,
+					   const struct restore_request *request, struct vm **vm,
+					   char *why);
 
 struct snapshot *snapshot_find(const char *name);
-/* The oldest; the others follow by ->next. */
+/* The first; the others follow by ->next. */
 struct snapshot *snapshot_first(void);
-void snapshot_delete(struct snapshot *s);
+/* Ends it, in memory and on the volume. On failure @why says why, and it is there still. */
+HV_MUST_CHECK enum hv_error snapshot_delete(struct snapshot *s, char *why);
+/* Forgets all of them; what is on the volume stays there. */
+void snapshot_fini(void);
 
 /*
  * Once per slice: what a restore left behind is given back, and there are `restored` events for the
  * VMs that were entered since.
  */
 void snapshot_poll(void);
+
+/* ---- between memory and the volume (stored.c) ---- */
+
+/* Bytes that @s will have on the volume, and the pages of it that are not zeros in *@pages. */
+u64 stored_size(const struct snapshot *s, u64 *pages);
+
+/* Writes @s, whose image and records are in memory. s->bytes is set. */
+HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress,
+					 char *why);
+
+/* Reads what the VM of @s is into s->config. */
+HV_MUST_CHECK enum hv_error stored_read_config(struct snapshot *s, char *why);
+
+/* Reads the records and pages of @s into memory; @vm, of its config, says where memory is. */
+HV_MUST_CHECK enum hv_error stored_load(struct snapshot *s, const struct vm *vm,
+					snapshot_progress *progress, char *why);
+
+/* Reads all of a stored snapshot and checks every byte. HV_OK: it is whole. */
+HV_MUST_CHECK enum hv_error stored_check(struct snapshot *s, snapshot_progress *progress,
+					 char *why);
 
 #endif

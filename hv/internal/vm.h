@@ -43,16 +43,20 @@ struct vm_record {
 	u32 instance;
 };
 
-/* What a guest wrote on its console, and what a person typed for it. Rings, never blocking. */
+/*
+ * What a guest wrote on its console, and what a person typed for it. Rings, never blocking, in
+ * pages of the machine's pool that are taken when they are first written to.
+ */
 #define CONSOLE_OUT 65536
 #define CONSOLE_IN  4096
+static_assert(CONSOLE_IN == PAGE_SIZE && CONSOLE_OUT % PAGE_SIZE == 0, "rings of whole pages");
 
 struct console {
-	u8 out[CONSOLE_OUT];
+	u8 *out[CONSOLE_OUT / PAGE_SIZE];
 	u64 out_head;  /* bytes ever written */
 	u64 out_shown; /* bytes ever shown */
-	u64 out_lost;  /* bytes overwritten before they were shown */
-	u8 in[CONSOLE_IN];
+	u64 out_lost;  /* bytes overwritten before they were shown, or that there was no page for */
+	u8 *in;
 	u64 in_head;
 	u64 in_tail;
 };
@@ -61,6 +65,19 @@ struct console {
 struct vm_time {
 	u64 counter; /* guest counter ticks at the moment of saving */
 	u64 counter_hz;
+};
+
+/* The snapshot that a VM's state came from: taken of it, or restored, whichever was last. */
+struct lineage {
+	u8 id[16]; /* zeros: none, it was booted */
+	char name[CONFIG_NAME_MAX];
+};
+
+/* The restore that the next first entry ends. Firmware context. */
+struct vm_restore {
+	bool waits; /* for the entry */
+	enum restore_intent intent;
+	u64 started; /* host counter when it was asked for */
 };
 
 /* What the resource allocator has given out (platform.h). */
@@ -94,6 +111,8 @@ struct vm {
 	void *console_input_ctx;
 	struct vmgenid *genid;      /* [c] the device; part of arch */
 	struct log_limit log_limit; /* [v] */
+	struct lineage lineage;     /* [s] */
+	struct vm_restore restore;  /* [s] */
 	u64 first_entry_counter; /* [v] host counter at the first entry since (re)start; 0: none */
 	u32 record_count;        /* [c] */
 	struct vm_record records[VM_RECORD_MAX];
@@ -109,6 +128,8 @@ struct vm {
  * and nothing is left behind. *@vm is owned by the table of VMs until vm_destroy().
  */
 HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm **vm);
+/* The same without a kernel, for state that is about to be restored; takes next to no memory. */
+HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, struct vm **vm);
 void vm_destroy(struct vm *vm);
 struct vm *vm_find(const char *name);
 /* The first of all VMs; the others follow by ->next. */

@@ -48,6 +48,7 @@ static bool cmd_info(u32 count, char **args)
 		      (unsigned long long)(vm->config.memory >> 20),
 		      (unsigned long long)private_kib(vm),
 		      (unsigned long long)vm->mem.private_pages);
+	console_print("from     %s\n", vm->lineage.name[0] ? vm->lineage.name : "its kernel");
 	console_print("kernel   %s\ninitrd   %s\n", vm->config.kernel,
 		      vm->config.initrd[0] ? vm->config.initrd : "-");
 	/* Longer than one console_print() takes. */

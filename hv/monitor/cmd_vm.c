@@ -74,6 +74,20 @@ static bool cmd_reset(u32 count, char **args)
 	return true;
 }
 
+static bool cmd_end(u32 count, char **args)
+{
+	struct vm *vm;
+
+	if (count != 1)
+		return false;
+	vm = monitor_vm(args[0]);
+	if (!vm)
+		return true;
+	console_print("%s has ended; snapshots of it are kept\n", vm->config.name);
+	vm_destroy(vm);
+	return true;
+}
+
 static bool cmd_exit(u32 count, char **args)
 {
 	(void)args;
@@ -88,6 +102,7 @@ const struct monitor_command monitor_vm_commands[] = {
 	{"pause", "[VM]", "stop it where it is", cmd_pause},
 	{"resume", "[VM]", "let it go on", cmd_resume},
 	{"reset", "VM", "as if its reset button were pressed", cmd_reset},
+	{"end", "VM", "end it and give its memory back", cmd_end},
 	{"exit", "", "end all VMs and give the machine back to its firmware", cmd_exit},
 	{0},
 };

@@ -5,22 +5,15 @@
 #include <internal/host.h>
 #include <internal/pool.h>
 #include <internal/snapshot.h>
+#include <internal/volume.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A restored VM that was not entered yet. */
-struct restored {
-	char vm[CONFIG_NAME_MAX]; /* empty: this place is free */
-	char snapshot[CONFIG_NAME_MAX];
-	enum restore_intent intent;
-	u64 started; /* host counter */
-};
+#include <strings.h>
 
 /* Pages that a snapshot, and a restore with a new id, take of the pool at most, and then some. */
 #define POOL_PAGES 16
 
 static struct snapshot *snapshots;
-static struct restored restored[CONFIG_VM_MAX];
 /* What the VM held that was restored last, until snapshot_poll(); root is NULL without any. */
 static struct mem_image given_up;
 
@@ -29,6 +22,8 @@ static void give_back(void)
 	if (given_up.root)
 		mem_image_fini(&given_up);
 }
+
+/* ---- the table ---- */
 
 struct snapshot *snapshot_first(void)
 {
@@ -42,6 +37,100 @@ struct snapshot *snapshot_find(const char *name)
 			return s;
 	return NULL;
 }
+
+static struct snapshot *alloc_snapshot(const char *name)
+{
+	struct snapshot *s = host_alloc_pages((u32)pages_of(sizeof(*s)));
+
+	if (s)
+		memcpy(s->name, name, strlen(name) + 1);
+	return s;
+}
+
+static void free_snapshot(struct snapshot *s)
+{
+	mem_image_fini(&s->image);
+	host_free_pages(s->records, (u32)pages_of(s->records_length));
+	host_free_pages(s, (u32)pages_of(sizeof(*s)));
+}
+
+static void link_snapshot(struct snapshot *s)
+{
+	struct snapshot **link = &snapshots;
+
+	while (*link)
+		link = &(*link)->next;
+	*link = s;
+}
+
+static void unlink_snapshot(struct snapshot *s)
+{
+	struct snapshot **link = &snapshots;
+
+	while (*link != s)
+		link = &(*link)->next;
+	*link = s->next;
+}
+
+static void found(void *ctx, const char *name, const struct store_header *header, enum hv_error err,
+		  const char *why)
+{
+	struct snapshot *s = alloc_snapshot(name);
+
+	(void)ctx;
+	if (!s) {
+		log_error("no memory to list the snapshot %s", name);
+		return;
+	}
+	s->stored = true;
+	if (err) {
+		snprintf(s->damage, sizeof(s->damage), "%s", why);
+	} else {
+		memcpy(s->id, header->id, sizeof(s->id));
+		memcpy(s->parent.id, header->parent, sizeof(s->parent.id));
+		memcpy(s->parent.name, header->parent_name, sizeof(s->parent.name));
+		memcpy(s->config.name, header->vm, sizeof(s->config.name));
+		memcpy(s->arch, header->arch, sizeof(s->arch));
+		s->wall = header->wall;
+		s->pages = header->page_count;
+		s->bytes = header->length;
+	}
+	link_snapshot(s);
+}
+
+void snapshot_init(const char *folder)
+{
+	enum hv_error err;
+
+	volume_init(folder);
+	err = volume_list(found, NULL);
+	if (err)
+		log_warn("the snapshots in %s can't be listed: %s", folder, hv_error_text(err));
+}
+
+void snapshot_fini(void)
+{
+	give_back();
+	while (snapshots) {
+		struct snapshot *s = snapshots;
+
+		unlink_snapshot(s);
+		free_snapshot(s);
+	}
+}
+
+enum hv_error snapshot_delete(struct snapshot *s, char *why)
+{
+	enum hv_error err = s->stored ? volume_delete(s->name, why) : HV_OK;
+
+	if (err)
+		return err;
+	unlink_snapshot(s);
+	free_snapshot(s);
+	return HV_OK;
+}
+
+/* ---- taking ---- */
 
 /* Frozen memory is read-only now, or another: what the processor remembers of it is stale. */
 static void flush(struct vm *vm)
@@ -64,10 +153,20 @@ static enum hv_error fill_pool(char *why)
 	return err;
 }
 
-/* ---- taking ---- */
-
-static enum hv_error may_take(const struct vm *vm, const char *name, char *why)
+/* The names of files don't tell a from A, so those of snapshots must differ in more. */
+static const struct snapshot *same_file(const char *name)
 {
+	const struct snapshot *s = snapshots;
+
+	while (s && strcasecmp(s->name, name))
+		s = s->next;
+	return s;
+}
+
+static enum hv_error may_take(const struct vm *vm, const char *name, u32 how, char *why)
+{
+	const struct snapshot *same = same_file(name);
+
 	if (vm->state == VM_OFF || vm->state == VM_FAILED) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "%s is %s, there is no state to keep; `reset %s` starts it again",
@@ -79,29 +178,35 @@ static enum hv_error may_take(const struct vm *vm, const char *name, char *why)
 			 config_name_rule);
 		return HV_EINVALID;
 	}
-	if (snapshot_find(name)) {
+	if (same && (!(how & SNAPSHOT_REPLACE) || strcmp(same->name, name))) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
-			 "there is a snapshot %s already; `delete %s` or choose another name", name,
+			 "there is a snapshot %s already; say --replace, `delete %s`, or choose "
+			 "another name",
+			 same->name, same->name);
+		return HV_EEXISTS;
+	}
+	if (same && same->stored && (how & SNAPSHOT_MEMORY)) {
+		snprintf(why, SNAPSHOT_WHY_MAX,
+			 "%s is on the volume and would come back with the next start; leave "
+			 "--memory out, or choose another name",
 			 name);
 		return HV_EEXISTS;
 	}
 	return HV_OK;
 }
 
-/* A snapshot's records lie behind it. */
-static u32 snapshot_pages(size_t records_length)
-{
-	return (u32)pages_of(sizeof(struct snapshot) + records_length);
-}
-
 static enum hv_error freeze(struct vm *vm, struct snapshot *s, char *why)
 {
+	bool running = vm->state == VM_RUNNING;
 	enum hv_error err;
 
+	vm_pause(vm);
 	s->pages = vm->mem.private_pages;
 	records_save(vm->records, vm->record_count, s->records);
 	err = mem_freeze(&vm->mem, &s->image);
 	flush(vm);
+	if (running)
+		vm_resume(vm);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "the memory of %s can't be frozen: %s; delete a "
@@ -110,55 +215,71 @@ static enum hv_error freeze(struct vm *vm, struct snapshot *s, char *why)
 	return err;
 }
 
-enum hv_error snapshot_take(struct vm *vm, const char *name, struct snapshot **out, char *why)
+/* A snapshot that nobody knows of yet, of a VM as it is. */
+static enum hv_error begin(struct vm *vm, const char *name, struct snapshot **out, char *why)
 {
-	u64 begin = arch_counter();
-	bool running = vm->state == VM_RUNNING;
-	size_t records_length = records_size(vm->records, vm->record_count);
-	struct snapshot **link = &snapshots;
-	struct snapshot *s;
-	enum hv_error err = may_take(vm, name, why);
+	size_t length = records_size(vm->records, vm->record_count);
+	struct snapshot *s = alloc_snapshot(name);
+	enum hv_error err;
 
-	if (!err)
-		err = fill_pool(why);
-	if (err)
-		return err;
-	s = host_alloc_pages(snapshot_pages(records_length));
-	if (!s) {
+	if (s)
+		s->records = host_alloc_pages((u32)pages_of(length));
+	if (!s || !s->records) {
 		snprintf(why, SNAPSHOT_WHY_MAX, "no memory for the state of %s; delete a snapshot",
 			 vm->config.name);
+		if (s)
+			free_snapshot(s);
 		return HV_ENO_MEMORY;
 	}
-	s->records = (u8 *)(s + 1);
-	s->records_length = records_length;
-	memcpy(s->name, name, strlen(name) + 1);
+	s->records_length = length;
 	s->config = vm->config;
+	s->parent = vm->lineage;
+	snprintf(s->arch, sizeof(s->arch), "%s", arch_name());
 	s->wall = host_wall_clock();
-	vm_pause(vm);
-	err = freeze(vm, s, why);
-	if (running)
-		vm_resume(vm);
+	err = rng_fill(&vm->rng, s->id, sizeof(s->id));
+	if (err)
+		snprintf(why, SNAPSHOT_WHY_MAX, "no id for the snapshot: %s; try again later",
+			 hv_error_text(err));
+	else
+		err = freeze(vm, s, why);
 	if (err) {
-		host_free_pages(s, snapshot_pages(records_length));
+		free_snapshot(s);
 		return err;
 	}
-	s->ns = muldiv_u64(arch_counter() - begin, NS_PER_SEC, arch_counter_hz());
-	while (*link)
-		link = &(*link)->next;
-	*link = s;
 	*out = s;
 	return HV_OK;
 }
 
-void snapshot_delete(struct snapshot *s)
+enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_progress *progress,
+			    struct snapshot **out, char *why)
 {
-	struct snapshot **link = &snapshots;
+	u64 started = arch_counter();
+	enum hv_error err = may_take(vm, name, how, why);
+	struct snapshot *s, *before;
 
-	while (*link != s)
-		link = &(*link)->next;
-	*link = s->next;
-	mem_image_fini(&s->image);
-	host_free_pages(s, snapshot_pages(s->records_length));
+	if (!err)
+		err = fill_pool(why);
+	if (!err)
+		err = begin(vm, name, &s, why);
+	if (err)
+		return err;
+	s->ns = muldiv_u64(arch_counter() - started, NS_PER_SEC, arch_counter_hz());
+	if (!(how & SNAPSHOT_MEMORY))
+		err = stored_write(s, progress, why);
+	if (err) {
+		free_snapshot(s);
+		return err;
+	}
+	before = snapshot_find(name);
+	if (before) {
+		unlink_snapshot(before);
+		free_snapshot(before);
+	}
+	link_snapshot(s);
+	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
+	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
+	*out = s;
+	return HV_OK;
 }
 
 /* ---- restoring ---- */
@@ -241,48 +362,27 @@ static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *w
 	return HV_OK;
 }
 
-static void expect_entry(const struct vm *vm, const struct snapshot *s, enum restore_intent intent,
-			 u64 started)
+/* What a reset would start is the snapshot's, too; the name is the VM's own. */
+static void take_over(struct vm *vm, const struct snapshot *s)
 {
-	struct restored *place = NULL;
+	struct vm_config *config = &vm->config;
 
-	for (u32 i = 0; i < CONFIG_VM_MAX; i++) {
-		bool same = !strcmp(restored[i].vm, vm->config.name);
-
-		if (same || (!place && !restored[i].vm[0]))
-			place = &restored[i];
-		if (same)
-			break;
-	}
-	if (!place)
-		return;
-	*place = (struct restored){.intent = intent, .started = started};
-	memcpy(place->vm, vm->config.name, sizeof(place->vm));
-	memcpy(place->snapshot, s->name, sizeof(place->snapshot));
+	memcpy(config->kernel, s->config.kernel, sizeof(config->kernel));
+	memcpy(config->initrd, s->config.initrd, sizeof(config->initrd));
+	memcpy(config->cmdline, s->config.cmdline, sizeof(config->cmdline));
+	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
+	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 }
 
-enum hv_error snapshot_restore(struct snapshot *s, enum restore_intent intent, bool paused,
-			       u64 started, char *why)
+/* @vm has the shape of @s, whose memory is there. */
+static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
+			      const struct restore_request *request, bool new_id,
+			      const u8 id[VMGENID_BYTES], char *why)
 {
-	struct vm *vm = vm_find(s->config.name);
-	bool running, stays, new_id = intent_wants_new_id(intent);
-	u8 id[VMGENID_BYTES];
-	enum hv_error err = HV_OK;
+	bool running = vm->state == VM_RUNNING;
+	bool stays = request->paused || vm->state == VM_PAUSED;
+	enum hv_error err;
 
-	if (!vm) {
-		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s of snapshot %s is gone; start it again",
-			 s->config.name, s->name);
-		return HV_ENOT_FOUND;
-	}
-	if (new_id)
-		err = draw_id(vm, id, why);
-	if (!err)
-		err = fill_pool(why);
-	if (err)
-		return err;
-
-	running = vm->state == VM_RUNNING;
-	stays = paused || vm->state == VM_PAUSED;
 	vm_pause(vm);
 	err = replace(vm, s, why);
 	if (err) {
@@ -296,33 +396,133 @@ enum hv_error snapshot_restore(struct snapshot *s, enum restore_intent intent, b
 		return err;
 	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
 		vm->console_input(vm->console_input_ctx);
-	expect_entry(vm, s, intent, started);
+	take_over(vm, s);
+	vm->restore = (struct vm_restore){
+		.waits = true, .intent = request->intent, .started = request->started};
 	if (!stays)
 		vm_resume(vm);
 	return HV_OK;
 }
 
+/* Whether the machine of @vm is one that @s was taken of. */
+static enum hv_error check_shape(const struct vm *vm, const struct snapshot *s, char *why)
+{
+	const struct vm_config *is = &vm->config, *was = &s->config;
+
+	if (is->memory == was->memory && is->vcpus == was->vcpus && is->testdev == was->testdev)
+		return HV_OK;
+	snprintf(why, SNAPSHOT_WHY_MAX,
+		 "%s is another machine (%llu MiB, %u vcpus) than the one in snapshot %s (%llu "
+		 "MiB, %u vcpus); `end %s` makes room for it",
+		 is->name, (unsigned long long)(is->memory >> 20), is->vcpus, s->name,
+		 (unsigned long long)(was->memory >> 20), was->vcpus, is->name);
+	return HV_EBUSY;
+}
+
+/* A VM @name for @s, with nothing in it. */
+static enum hv_error make_vm(const struct snapshot *s, const char *name, struct vm **vm, char *why)
+{
+	struct vm_config config = s->config;
+	enum hv_error err;
+
+	snprintf(config.name, sizeof(config.name), "%s", name);
+	err = vm_create_blank(&config, vm);
+	if (err)
+		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s can't be made: %s; `log` says more",
+			 name, hv_error_text(err));
+	return err;
+}
+
+static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
+				  const struct restore_request *request, char *why)
+{
+	bool new_id = intent_wants_new_id(request->intent);
+	u8 id[VMGENID_BYTES];
+	enum hv_error err = check_shape(vm, s, why);
+
+	if (!err && new_id)
+		err = draw_id(vm, id, why);
+	if (!err && !s->image.root)
+		err = stored_load(s, vm, request->progress, why);
+	if (!err)
+		err = fill_pool(why);
+	return err ? err : put_back(vm, s, request, new_id, id, why);
+}
+
+enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
+			       struct vm **out, char *why)
+{
+	const char *name = request->vm ? request->vm : s->config.name;
+	enum hv_error err = HV_OK;
+	bool made = false;
+	struct vm *vm;
+
+	if (!s->image.root)
+		err = stored_read_config(s, why);
+	if (err)
+		return err;
+	vm = vm_find(name);
+	if (!vm) {
+		err = make_vm(s, name, &vm, why);
+		if (err)
+			return err;
+		made = true;
+		/* Those that are made begin paused, but that is not how it was left. */
+		vm->state = VM_OFF;
+	}
+	err = restore_into(vm, s, request, why);
+	/* One whose id could not be written stays, failed, to be looked at. */
+	if (err && made && vm->state == VM_OFF)
+		vm_destroy(vm);
+	*out = vm;
+	return err;
+}
+
+/* A name for a clone of @name: with the lowest number that no VM has. */
+static void clone_name(char to[CONFIG_NAME_MAX], const char *name)
+{
+	u32 number = 0;
+
+	do {
+		char suffix[12];
+		int length = snprintf(suffix, sizeof(suffix), "-%u", ++number);
+
+		snprintf(to, CONFIG_NAME_MAX, "%.*s%s", CONFIG_NAME_MAX - 1 - length, name, suffix);
+	} while (vm_find(to));
+}
+
+enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *request,
+			     struct vm **out, char *why)
+{
+	struct restore_request clone = *request;
+	char name[CONFIG_NAME_MAX];
+	enum hv_error err = HV_OK;
+
+	if (!s->image.root)
+		err = stored_read_config(s, why);
+	if (err)
+		return err;
+	clone_name(name, s->config.name);
+	clone.vm = name;
+	clone.intent = INTENT_CLONE;
+	return snapshot_restore(s, &clone, out, why);
+}
+
 void snapshot_poll(void)
 {
 	give_back();
-	for (u32 i = 0; i < CONFIG_VM_MAX; i++) {
+	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
-		struct restored *r = &restored[i];
-		const struct vm *vm;
 
-		if (!r->vm[0])
+		if (!vm->restore.waits || !vm->first_entry_counter)
 			continue;
-		vm = vm_find(r->vm);
-		if (vm && !vm->first_entry_counter)
-			continue;
-		if (vm)
-			event("restored",
-			      "\"vm\":%s,\"snapshot\":%s,\"intent\":\"%s\",\"new_id\":%s,"
-			      "\"counter\":%llu",
-			      event_string(name, r->vm), event_string(snapshot, r->snapshot),
-			      intent_text(r->intent),
-			      intent_wants_new_id(r->intent) ? "true" : "false",
-			      (unsigned long long)(vm->first_entry_counter - r->started));
-		r->vm[0] = 0;
+		vm->restore.waits = false;
+		event("restored",
+		      "\"vm\":%s,\"snapshot\":%s,\"intent\":\"%s\",\"new_id\":%s,"
+		      "\"counter\":%llu",
+		      event_string(name, vm->config.name), event_string(snapshot, vm->lineage.name),
+		      intent_text(vm->restore.intent),
+		      intent_wants_new_id(vm->restore.intent) ? "true" : "false",
+		      (unsigned long long)(vm->first_entry_counter - vm->restore.started));
 	}
 }

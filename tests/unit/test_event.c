@@ -158,12 +158,14 @@ static void test_focus(void **state)
 
 static void test_restored(void **state)
 {
+	const struct restore_request request = {.intent = INTENT_ROLLBACK, .started = 1000};
 	char why[SNAPSHOT_WHY_MAX];
 	struct snapshot *s;
+	struct vm *vm;
 
 	(void)state;
-	assert_int_equal(snapshot_take(one, "s", &s, why), HV_OK);
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 1000, why), HV_OK);
+	assert_int_equal(snapshot_take(one, "s", SNAPSHOT_MEMORY, NULL, &s, why), HV_OK);
+	assert_int_equal(snapshot_restore(s, &request, &vm, why), HV_OK);
 	double_clear_output();
 	console_flush();
 	assert_null(strstr(double_shown(), "restored"));
@@ -175,7 +177,7 @@ static void test_restored(void **state)
 	double_clear_output();
 	console_flush();
 	assert_string_equal(double_shown(), "");
-	snapshot_delete(s);
+	snapshot_fini();
 }
 
 /* The firmware is asked to write once a slice, and all is in the order of its making. */
@@ -209,6 +211,12 @@ static void test_lost_output(void **state)
 		strstr(double_shown(), "anew: 5 bytes that two wrote before are lost\r\nxxx"));
 	assert_int_equal(two->console.out_shown, two->console.out_head);
 	assert_int_equal(two->console.out_lost, 0);
+
+	/* Without a page for it, it is lost as well, and the guest goes on. */
+	double_no_memory = true;
+	guest_writes(one, "lost!");
+	assert_int_equal(one->console.out_lost, 5);
+	assert_int_equal(one->console.out_head, 0);
 }
 
 int main(void)

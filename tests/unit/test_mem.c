@@ -502,6 +502,93 @@ static void test_model_hidden(void **state)
 	run_model(&fake_format_hidden);
 }
 
+/* ---- what an image has ---- */
+
+/* The addresses of the pages of @image that are not zeros, as bits of 4 KiB below 256 KiB. */
+static u64 pages_with_bytes(const struct mem_image *image, u32 *seen)
+{
+	const u8 *page;
+	u64 bits = 0, last = 0;
+
+	*seen = 0;
+	for (u64 at = 0; (page = mem_image_next(image, &at)); at += PAGE_SIZE) {
+		assert_true(at >= last);
+		last = at + PAGE_SIZE;
+		++*seen;
+		if (page[17])
+			bits |= BIT(at / PAGE_SIZE % 64);
+	}
+	return bits;
+}
+
+static void image_is_walked(struct board *b, const struct stage2_format *format)
+{
+	struct mem mem, copy;
+	struct mem_image first, second, third;
+	u8 byte = 1;
+	u32 seen;
+
+	assert_int_equal(mem_init(&mem, format, &b->pool), HV_OK);
+	assert_int_equal(mem_add(&mem, GPA(0), 16 * PAGE_SIZE, MEM_RAM), HV_OK);
+	assert_int_equal(mem_add(&mem, GPA(GIB(600)), MIB(2), MEM_RAM), HV_OK);
+	assert_int_equal(mem_write(&mem, GPA(3 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	assert_int_equal(mem_write(&mem, GPA(15 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	/* This one is a block. */
+	assert_int_equal(mem_write(&mem, GPA(GIB(600) + 40 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	assert_int_equal(mem_freeze(&mem, &first), HV_OK);
+	assert_int_equal(pages_with_bytes(&first, &seen), BIT(3) | BIT(15) | BIT(40));
+	assert_int_equal(seen, 2 + 512);
+
+	/* A layer over it: one page copied, one filled in, one of the block replaced. */
+	assert_int_equal(mem_write(&mem, GPA(3 * PAGE_SIZE + 17), &(u8){0}, 1), HV_OK);
+	assert_int_equal(mem_write(&mem, GPA(7 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	assert_int_equal(mem_write(&mem, GPA(GIB(600) + 41 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	assert_int_equal(mem_freeze(&mem, &second), HV_OK);
+	assert_int_equal(pages_with_bytes(&second, &seen), BIT(7) | BIT(15) | BIT(40) | BIT(41));
+	assert_int_equal(seen, 3 + 512);
+	assert_int_equal(pages_with_bytes(&first, &seen), BIT(3) | BIT(15) | BIT(40));
+
+	/* Made again of its pages, only of those that are written. */
+	assert_int_equal(mem_init_like(&copy, &mem), HV_OK);
+	assert_int_equal(mem_write(&copy, GPA(GIB(600) + 40 * PAGE_SIZE + 17), &byte, 1), HV_OK);
+	assert_int_equal(mem_write(&copy, GPA(MIB(8)), &byte, 1), HV_ENOT_FOUND);
+	assert_int_equal(mem_freeze(&copy, &third), HV_OK);
+	mem_fini(&copy);
+	assert_int_equal(pages_with_bytes(&third, &seen), BIT(40));
+	assert_int_equal(seen, 1);
+	mem_image_fini(&third);
+	mem_image_fini(&second);
+	mem_image_fini(&first);
+	mem_fini(&mem);
+}
+
+static void test_image_is_walked(void **state)
+{
+	image_is_walked(*state, &fake_format_walkable);
+	image_is_walked(*state, &fake_format_hidden);
+}
+
+static void test_layout(void **state)
+{
+	const struct mem_slot slots[] = {
+		{.base = 0, .length = MIB(4), .kind = MEM_RAM},
+		{.base = MIB(16), .length = PAGE_SIZE, .kind = MEM_MAPPED, .host = 0x1000},
+		{.base = MIB(32), .length = KIB(64), .kind = MEM_RESERVED},
+	};
+	struct mem_layout layout;
+	const char *why = NULL;
+
+	(void)state;
+	mem_layout_get(slots, ARRAY_COUNT(slots), &layout);
+	assert_int_equal(layout.count, 2);
+	assert_int_equal(layout.slots[1].base, MIB(32));
+	assert_int_equal(layout.slots[1].kind, MEM_RESERVED);
+	assert_int_equal(mem_layout_state.check(&layout, &why), HV_OK);
+	layout.count = MEM_SLOT_MAX + 1;
+	assert_int_equal(mem_layout_state.check(&layout, &why), HV_EINVALID);
+	assert_non_null(why);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,6 +611,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mapped_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_publishes_what_it_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_image_is_walked, setup, teardown),
+		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_model_walkable),
 		cmocka_unit_test(test_model_hidden),
 	};

@@ -42,8 +42,8 @@ static int teardown(void **state)
 	(void)state;
 	console_forget_vm(one);
 	console_forget_vm(&double_vms[1].vm);
-	while (snapshot_first())
-		snapshot_delete(snapshot_first());
+	snapshot_fini();
+	double_stored.stored = false;
 	return 0;
 }
 
@@ -204,8 +204,14 @@ static void test_log_lines(void **state)
 static void test_snapshot_restore(void **state)
 {
 	(void)state;
-	expect("snapshot one s\r", "snapshot s of one: ");
-	expect("snapshots\r", "s ago\r\n");
+	expect("snapshot one s\r", "written to the volume: 12 KiB\r\n");
+	expect("snapshot one m --memory\r", "snapshot m of one: frozen in ");
+	expect("snapshot one m\r", "error: there is a snapshot m already; say --replace");
+	expect("snapshot one\r", "usage: snapshot VM NAME [--replace] [--memory]");
+	expect("snapshots\r", "1970-01-01 00:");
+	expect("snapshots\r", "s           memory\r\n");
+	expect("check s\r", "snapshot s is whole");
+	expect("check m\r", "error: ");
 	double_vms[0].state.value = 3;
 	expect("restore s\r", "error: a restore needs an intent; say why");
 	expect("restore s\r", "  rollback   new id ");
@@ -221,7 +227,37 @@ static void test_snapshot_restore(void **state)
 	double_no_entropy = true;
 	expect("restore s --intent clone\r", "error: no new id for one: no entropy");
 	expect("delete s\r", "snapshot s is deleted");
+	expect("delete m\r", "snapshot m is deleted");
 	assert_null(snapshot_first());
+}
+
+static void test_rollback(void **state)
+{
+	(void)state;
+	expect("rollback\r", "error: one came from no snapshot; `snapshot one NAME` takes one");
+	type("snapshot one s --memory\r");
+	double_vms[0].state.value = 3;
+	expect("rollback\r", "one is as in snapshot s, with a new id, and running");
+	assert_int_equal(double_vms[0].state.value, 0);
+	type("delete s\r");
+	expect("rollback one\r", "error: snapshot s, which one came from, is gone");
+}
+
+static void test_clone(void **state)
+{
+	(void)state;
+	type("snapshot one s --memory\r");
+	expect("clone\r", "usage: clone NAME [COUNT] [--paused]");
+	expect("clone x\r", "error: there is no snapshot x");
+	expect("clone s 0\r", "error: that is no number of clones; from 1 to 64");
+	expect("clone s many\r", "error: that is no number of clones; from 1 to 64");
+	expect("clone s 2 --paused\r",
+	       "one-2 is a clone of one in snapshot s, with a new id, and paused");
+	expect("list\r", "one-1                            paused");
+	expect("end one-1\r", "one-1 has ended");
+	double_no_entropy = true;
+	expect("clone s 2\r", "error: clone 1 of 2: no new id for one-1: no entropy");
+	expect("info one-2\r", "from     s\r\n");
 }
 
 static void test_genid(void **state)
@@ -276,6 +312,8 @@ int main(void)
 		TEST(test_console_keys),
 		TEST(test_log_lines),
 		TEST(test_snapshot_restore),
+		TEST(test_rollback),
+		TEST(test_clone),
 		TEST(test_genid),
 		TEST(test_id_is_in_no_event),
 		TEST(test_exit),

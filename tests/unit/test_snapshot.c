@@ -19,8 +19,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	while (snapshot_first())
-		snapshot_delete(snapshot_first());
+	snapshot_fini();
+	double_stored.stored = false;
 	return 0;
 }
 
@@ -202,12 +202,26 @@ static enum hv_error double_write_nothing(void *ctx, gpa_t to, const void *buf, 
 	return HV_ENO_MEMORY;
 }
 
-static struct snapshot *take(const char *name)
+static struct snapshot *take_how(const char *name, u32 how)
 {
 	struct snapshot *s = NULL;
 
-	assert_int_equal(snapshot_take(&d->vm, name, &s, why), HV_OK);
+	assert_int_equal(snapshot_take(&d->vm, name, how, NULL, &s, why), HV_OK);
 	return s;
+}
+
+static struct snapshot *take(const char *name)
+{
+	return take_how(name, SNAPSHOT_MEMORY);
+}
+
+static enum hv_error restore(struct snapshot *s, enum restore_intent intent, bool paused)
+{
+	const struct restore_request request = {
+		.intent = intent, .paused = paused, .started = arch_counter()};
+	struct vm *vm;
+
+	return snapshot_restore(s, &request, &vm, why);
 }
 
 static void test_take_and_restore(void **state)
@@ -226,7 +240,7 @@ static void test_take_and_restore(void **state)
 	d->memory[0] = 0xbb;
 	d->vm.first_entry_counter = 1;
 
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, arch_counter(), why), HV_OK);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
 	assert_int_equal(d->state.value, 5);
 	assert_int_equal(d->memory[0], 0xaa);
 	assert_int_equal(d->vm.state, VM_RUNNING);
@@ -237,7 +251,7 @@ static void test_take_and_restore(void **state)
 	assert_true(d->id_before_edge);
 
 	/* The same id comes back, and nobody is told. */
-	assert_int_equal(snapshot_restore(s, INTENT_RESUME, false, arch_counter(), why), HV_OK);
+	assert_int_equal(restore(s, INTENT_RESUME, false), HV_OK);
 	assert_memory_equal(d->genid.id, old_id, sizeof(old_id));
 	assert_memory_equal(d->memory + DOUBLE_ADDRESS, old_id, VMGENID_BYTES);
 	assert_int_equal(d->edges, 1);
@@ -249,12 +263,12 @@ static void test_state_after_restore(void **state)
 
 	(void)state;
 	vm_fail(&d->vm, "broken");
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_OK);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
 	assert_int_equal(d->vm.state, VM_RUNNING);
 	assert_string_equal(d->vm.cause, "");
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, true, 0, why), HV_OK);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, true), HV_OK);
 	assert_int_equal(d->vm.state, VM_PAUSED);
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_OK);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
 	assert_int_equal(d->vm.state, VM_PAUSED);
 }
 
@@ -267,13 +281,13 @@ static void test_no_entropy_refuses(void **state)
 	d->state.value = 7;
 	memcpy(id, d->genid.id, sizeof(id));
 	double_no_entropy = true;
-	assert_int_equal(snapshot_restore(s, INTENT_CLONE, false, 0, why), HV_ENO_ENTROPY);
+	assert_int_equal(restore(s, INTENT_CLONE, false), HV_ENO_ENTROPY);
 	assert_int_equal(d->state.value, 7);
 	assert_int_equal(d->vm.state, VM_RUNNING);
 	assert_memory_equal(d->genid.id, id, sizeof(id));
 	assert_int_equal(d->edges, 0);
 	/* An intent that keeps the id needs none. */
-	assert_int_equal(snapshot_restore(s, INTENT_MIGRATE, false, 0, why), HV_OK);
+	assert_int_equal(restore(s, INTENT_MIGRATE, false), HV_OK);
 	assert_int_equal(d->state.value, 0);
 }
 
@@ -285,7 +299,7 @@ static void test_broken_records_change_nothing(void **state)
 	d->state.value = 7;
 	d->memory[0] = 1;
 	s->records[sizeof(struct record_header) + 4] = 9;
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_EINVALID);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_EINVALID);
 	assert_non_null(strstr(why, "record double.0"));
 	assert_int_equal(d->state.value, 7);
 	assert_int_equal(d->memory[0], 1);
@@ -300,10 +314,11 @@ static void test_no_memory(void **state)
 	(void)state;
 	d->state.value = 7;
 	double_no_memory = true;
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_ENO_MEMORY);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_ENO_MEMORY);
 	assert_int_equal(d->state.value, 7);
 	assert_int_equal(d->vm.state, VM_RUNNING);
-	assert_int_equal(snapshot_take(&d->vm, "t", &other, why), HV_ENO_MEMORY);
+	assert_int_equal(snapshot_take(&d->vm, "t", SNAPSHOT_MEMORY, NULL, &other, why),
+			 HV_ENO_MEMORY);
 	assert_null(snapshot_find("t"));
 	assert_int_equal(d->vm.state, VM_RUNNING);
 }
@@ -315,12 +330,12 @@ static void test_unwritten_id_fails_the_vm(void **state)
 
 	(void)state;
 	d->vm.guest_mem.write = double_write_nothing;
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_ENO_MEMORY);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_ENO_MEMORY);
 	assert_int_equal(d->vm.state, VM_FAILED);
 	assert_non_null(strstr(why, "restore it again"));
 	assert_int_equal(d->edges, 0);
 	d->vm.guest_mem.write = double_write;
-	assert_int_equal(snapshot_restore(s, INTENT_ROLLBACK, false, 0, why), HV_OK);
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
 	assert_int_equal(d->vm.state, VM_RUNNING);
 }
 
@@ -330,12 +345,203 @@ static void test_names(void **state)
 
 	(void)state;
 	assert_ptr_equal(snapshot_find("s"), s);
-	assert_int_equal(snapshot_take(&d->vm, "s", &other, why), HV_EEXISTS);
-	assert_int_equal(snapshot_take(&d->vm, "--x", &other, why), HV_EINVALID);
+	assert_int_equal(snapshot_take(&d->vm, "s", SNAPSHOT_MEMORY, NULL, &other, why),
+			 HV_EEXISTS);
+	assert_int_equal(snapshot_take(&d->vm, "--x", SNAPSHOT_MEMORY, NULL, &other, why),
+			 HV_EINVALID);
 	vm_fail(&d->vm, "broken");
-	assert_int_equal(snapshot_take(&d->vm, "t", &other, why), HV_EBUSY);
-	snapshot_delete(s);
+	assert_int_equal(snapshot_take(&d->vm, "t", SNAPSHOT_MEMORY, NULL, &other, why), HV_EBUSY);
+	assert_int_equal(snapshot_delete(s, why), HV_OK);
 	assert_null(snapshot_first());
+}
+
+static void test_names_of_files(void **state)
+{
+	struct snapshot *other;
+
+	(void)state;
+	take("s");
+	assert_int_equal(snapshot_take(&d->vm, "S", SNAPSHOT_MEMORY, NULL, &other, why),
+			 HV_EEXISTS);
+	assert_int_equal(
+		snapshot_take(&d->vm, "S", SNAPSHOT_MEMORY | SNAPSHOT_REPLACE, NULL, &other, why),
+		HV_EEXISTS);
+}
+
+static void test_replace(void **state)
+{
+	struct snapshot *s, *other;
+	u8 id[STORE_ID];
+
+	(void)state;
+	d->state.value = 1;
+	s = take_how("s", SNAPSHOT_STORED);
+	memcpy(id, s->id, sizeof(id));
+	d->state.value = 2;
+	double_broken_volume = true;
+	assert_int_equal(snapshot_take(&d->vm, "s", SNAPSHOT_REPLACE, NULL, &other, why), HV_EIO);
+	assert_ptr_equal(snapshot_find("s"), s);
+	double_broken_volume = false;
+	assert_int_equal(snapshot_take(&d->vm, "s", SNAPSHOT_REPLACE, NULL, &other, why), HV_OK);
+	assert_ptr_equal(snapshot_first(), other);
+	assert_null(other->next);
+	assert_memory_not_equal(other->id, id, sizeof(id));
+	assert_memory_equal(other->parent.id, id, sizeof(id));
+	d->state.value = 3;
+	assert_int_equal(restore(other, INTENT_ROLLBACK, false), HV_OK);
+	assert_int_equal(d->state.value, 2);
+	/* It would be there again after the next start. */
+	assert_int_equal(
+		snapshot_take(&d->vm, "s", SNAPSHOT_REPLACE | SNAPSHOT_MEMORY, NULL, &other, why),
+		HV_EEXISTS);
+}
+
+static void test_lineage(void **state)
+{
+	struct snapshot *first, *second;
+
+	(void)state;
+	first = take("first");
+	assert_string_equal(first->parent.name, "");
+	second = take("second");
+	assert_string_equal(second->parent.name, "first");
+	assert_memory_equal(second->parent.id, first->id, STORE_ID);
+	assert_int_equal(restore(first, INTENT_ROLLBACK, false), HV_OK);
+	assert_string_equal(take("third")->parent.name, "first");
+}
+
+/* As after the power was off: only the volume has it. */
+static void test_comes_back_from_the_volume(void **state)
+{
+	struct snapshot *s;
+	u8 id[VMGENID_BYTES];
+
+	(void)state;
+	d->state.value = 4;
+	d->memory[1] = 0x44;
+	take_how("s", SNAPSHOT_STORED);
+	memcpy(id, d->genid.id, sizeof(id));
+	snapshot_fini();
+	double_reset(0);
+	snapshot_init("snapshots");
+	s = snapshot_find("s");
+	assert_non_null(s);
+	assert_null(s->image.root);
+	assert_string_equal(s->config.name, "one");
+
+	/* There is no VM: it is made, and runs. */
+	assert_int_equal(restore(s, INTENT_RESUME, false), HV_OK);
+	assert_ptr_equal(vm_first(), &d->vm);
+	assert_int_equal(d->vm.state, VM_RUNNING);
+	assert_int_equal(d->state.value, 4);
+	assert_int_equal(d->memory[1], 0x44);
+	assert_memory_equal(d->genid.id, id, sizeof(id));
+	assert_string_equal(d->vm.lineage.name, "s");
+	assert_int_equal(snapshot_delete(s, why), HV_OK);
+	assert_false(double_stored.stored);
+}
+
+static void test_what_fails_leaves_no_vm(void **state)
+{
+	struct snapshot *s;
+
+	(void)state;
+	take_how("s", SNAPSHOT_STORED);
+	snapshot_fini();
+	double_reset(0);
+	snapshot_init("snapshots");
+	s = snapshot_find("s");
+	double_no_entropy = true;
+	assert_int_equal(restore(s, INTENT_IMPORT, false), HV_ENO_ENTROPY);
+	assert_null(vm_first());
+	assert_null(s->image.root);
+	double_no_entropy = false;
+	double_stored_records[sizeof(struct record_header) + 4] = 9;
+	assert_int_equal(restore(s, INTENT_IMPORT, false), HV_EINVALID);
+	assert_null(vm_first());
+	double_broken_volume = true;
+	assert_int_equal(snapshot_delete(s, why), HV_EIO);
+	assert_ptr_equal(snapshot_find("s"), s);
+}
+
+static void test_damaged_files_are_listed(void **state)
+{
+	struct snapshot *s;
+
+	(void)state;
+	take_how("s", SNAPSHOT_STORED);
+	snapshot_fini();
+	double_broken_volume = true;
+	snapshot_init("snapshots");
+	s = snapshot_find("s");
+	assert_string_equal(s->damage, "half of it is missing");
+	assert_int_equal(restore(s, INTENT_RESUME, false), HV_EIO);
+}
+
+static void test_another_shape_is_refused(void **state)
+{
+	struct snapshot *s = take("s");
+
+	(void)state;
+	d->vm.config.memory = MIB(128);
+	d->state.value = 7;
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_EBUSY);
+	assert_non_null(strstr(why, "128 MiB"));
+	assert_int_equal(d->state.value, 7);
+}
+
+static void test_clones(void **state)
+{
+	const struct restore_request request = {.paused = false};
+	u8 id[VMGENID_BYTES];
+	struct snapshot *s;
+	struct vm *vm;
+
+	(void)state;
+	d->state.value = 5;
+	memcpy(id, d->genid.id, sizeof(id));
+	s = take("s");
+	for (u32 i = 1; i <= 2; i++) {
+		struct double_vm *clone = &double_vms[i];
+
+		assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
+		assert_ptr_equal(vm, &clone->vm);
+		assert_string_equal(vm->config.name, i == 1 ? "one-1" : "one-2");
+		assert_int_equal(vm->state, VM_RUNNING);
+		assert_int_equal(vm->restore.intent, INTENT_CLONE);
+		assert_int_equal(clone->state.value, 5);
+		assert_int_equal(clone->edges, 1);
+		assert_true(clone->id_before_edge);
+		assert_memory_not_equal(clone->genid.id, id, sizeof(id));
+		assert_string_equal(vm->lineage.name, "s");
+	}
+	assert_memory_not_equal(double_vms[1].genid.id, double_vms[2].genid.id, VMGENID_BYTES);
+	/* The source goes on with the id it has, and the lowest name that is free comes next. */
+	assert_memory_equal(d->genid.id, id, sizeof(id));
+	assert_int_equal(d->edges, 0);
+	vm_destroy(&double_vms[1].vm);
+	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
+	assert_string_equal(vm->config.name, "one-1");
+
+	double_no_entropy = true;
+	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_ENO_ENTROPY);
+	assert_null(vm_find("one-3"));
+}
+
+static void test_long_names_of_clones(void **state)
+{
+	static const char name[] = "a234567890b234567890c234567890d";
+	const struct restore_request request = {.paused = true};
+	struct snapshot *s;
+	struct vm *vm;
+
+	(void)state;
+	static_assert(sizeof(name) == CONFIG_NAME_MAX, "as long as can be");
+	memcpy(d->vm.config.name, name, sizeof(name));
+	s = take("s");
+	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
+	assert_string_equal(vm->config.name, "a234567890b234567890c23456789-1");
+	assert_int_equal(vm->state, VM_PAUSED);
 }
 
 int main(void)
@@ -354,6 +560,15 @@ int main(void)
 		TEST(test_no_memory),
 		TEST(test_unwritten_id_fails_the_vm),
 		TEST(test_names),
+		TEST(test_names_of_files),
+		TEST(test_replace),
+		TEST(test_lineage),
+		TEST(test_comes_back_from_the_volume),
+		TEST(test_what_fails_leaves_no_vm),
+		TEST(test_damaged_files_are_listed),
+		TEST(test_another_shape_is_refused),
+		TEST(test_clones),
+		TEST(test_long_names_of_clones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

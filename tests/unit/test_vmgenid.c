@@ -53,11 +53,18 @@ static void board_parts(struct board *b, const char *script)
 	b->resources = (struct resources){alloc_memory, alloc_line, get_line, b};
 }
 
-/* A device whose draws give what @script says; the first is its id. */
+/* A device whose draws give what @script says; the first will be its id. */
 static void board_init(struct board *b, const char *script)
 {
 	board_parts(b, script);
 	assert_int_equal(vmgenid_new(&b->dev, &b->resources, &b->memory.mem, &b->rng.rng), HV_OK);
+}
+
+/* The same, with the id in place. */
+static void board_active(struct board *b, const char *script)
+{
+	board_init(b, script);
+	assert_int_equal(vmgenid_activate(&b->dev), HV_OK);
 }
 
 static const u8 *in_memory(struct board *b)
@@ -91,17 +98,27 @@ static void new_and_activate(void **state)
 	assert_int_equal(b.irq.rises, 0);
 }
 
-static void new_without_entropy(void **state)
+static void activate_without_entropy(void **state)
 {
 	struct board b;
 
 	(void)state;
-	board_parts(&b, "");
-	assert_int_equal(vmgenid_new(&b.dev, &b.resources, &b.memory.mem, &b.rng.rng),
-			 HV_ENO_ENTROPY);
-	assert_int_equal(vmgenid_from_parts(&b.dev, &b.resources, &b.memory.mem, &b.rng.rng,
-					    GPA(ADDRESS), 5),
-			 HV_ENO_ENTROPY);
+	board_init(&b, "");
+	assert_int_equal(vmgenid_activate(&b.dev), HV_ENO_ENTROPY);
+	assert_int_equal(b.memory.writes, 0);
+}
+
+static void activate_keeps_the_id(void **state)
+{
+	struct board b;
+
+	(void)state;
+	board_init(&b, "ab");
+	assert_int_equal(vmgenid_activate(&b.dev), HV_OK);
+	assert_int_equal(vmgenid_activate(&b.dev), HV_OK);
+	assert_id(&b, 'a');
+	assert_int_equal(b.memory.writes, 2);
+	assert_int_equal(b.rng.draws, 1);
 }
 
 static void from_parts(void **state)
@@ -131,8 +148,7 @@ static void rotate(void **state)
 	struct board b;
 
 	(void)state;
-	board_init(&b, "ab");
-	assert_int_equal(vmgenid_activate(&b.dev), HV_OK);
+	board_active(&b, "ab");
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_OK);
 	assert_id(&b, 'b');
 	assert_int_equal(b.dev.generation, 1);
@@ -149,8 +165,7 @@ static void rotate_fails_closed(void **state)
 	struct board b;
 
 	(void)state;
-	board_init(&b, "a");
-	assert_int_equal(vmgenid_activate(&b.dev), HV_OK);
+	board_active(&b, "a");
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_ENO_ENTROPY);
 	assert_id(&b, 'a');
 	assert_int_equal(b.dev.generation, 0);
@@ -166,14 +181,15 @@ static void rotate_draws_again(void **state)
 	board_parts(&b, "");
 	fake_rng_init(&b.rng, script, sizeof(script));
 	assert_int_equal(vmgenid_new(&b.dev, &b.resources, &b.memory.mem, &b.rng.rng), HV_OK);
+	assert_int_equal(vmgenid_activate(&b.dev), HV_OK);
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_OK);
 	assert_int_equal(b.rng.draws, 6);
 	assert_id(&b, 'c');
-	board_init(&b, "aaaaaab");
+	board_active(&b, "aaaaaab");
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_ENO_ENTROPY);
 	assert_int_equal(b.rng.draws, 6);
 	assert_int_equal(b.dev.id[0], 'a');
-	assert_int_equal(b.memory.writes, 0);
+	assert_int_equal(b.memory.writes, 1);
 }
 
 static void failed_write_changes_nothing(void **state)
@@ -181,12 +197,16 @@ static void failed_write_changes_nothing(void **state)
 	struct board b;
 
 	(void)state;
-	board_init(&b, "ab");
+	board_active(&b, "ab");
 	b.dev.address = GPA(0x999990);
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_ENOT_FOUND);
 	assert_int_equal(b.dev.id[0], 'a');
 	assert_int_equal(b.dev.generation, 0);
-	assert_int_equal(b.memory.cleans, 0);
+	assert_int_equal(b.memory.cleans, 1);
+	board_init(&b, "a");
+	b.dev.address = GPA(0x999990);
+	assert_int_equal(vmgenid_activate(&b.dev), HV_ENOT_FOUND);
+	assert_int_equal(b.dev.id[0], 0);
 }
 
 static void update(void **state)
@@ -261,7 +281,7 @@ static void state_round_trip(void **state)
 	struct board b, fresh;
 
 	(void)state;
-	board_init(&b, "ab");
+	board_active(&b, "ab");
 	board_init(&fresh, "x");
 	assert_int_equal(vmgenid_rotate(&b.dev), HV_OK);
 	assert_true(fake_same_after_load(&vmgenid_state, &b.dev, &fresh.dev));
@@ -278,7 +298,7 @@ static void refuses_broken_state(void **state)
 	struct board b;
 
 	(void)state;
-	board_init(&b, "a");
+	board_active(&b, "a");
 	assert_int_equal(vmgenid_state.check(&b.dev, &why), HV_OK);
 	bad = b.dev;
 	bad.address.v += 8;
@@ -300,7 +320,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(new_and_activate),
-		cmocka_unit_test(new_without_entropy),
+		cmocka_unit_test(activate_without_entropy),
+		cmocka_unit_test(activate_keeps_the_id),
 		cmocka_unit_test(from_parts),
 		cmocka_unit_test(rotate),
 		cmocka_unit_test(rotate_fails_closed),

@@ -12,7 +12,9 @@
 #include <internal/host.h>
 #include <internal/pool.h>
 #include <internal/sched.h>
+#include <internal/snapshot.h>
 #include <internal/vm.h>
+#include <internal/volume.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@ static size_t double_in_head, double_in_tail;
 static u64 double_counter;
 static bool double_no_entropy;
 static bool double_no_memory;
+static bool double_broken_volume;
 static u8 double_entropy; /* the next byte */
 
 /* All that was shown and what only waits for it, since the last double_clear_output(). */
@@ -121,7 +124,8 @@ struct double_vm {
 	bool id_before_edge;
 };
 
-static struct double_vm double_vms[2];
+static struct double_vm double_vms[8];
+static u32 double_made; /* how many of them there are or were */
 static struct vm *double_first;
 
 static enum hv_error double_check(const void *obj, const char **why)
@@ -196,42 +200,54 @@ static void double_line_set(void *ctx, u32 number, bool level)
 
 static const struct irq_chip double_chip = {.set = double_line_set};
 
+/* A VM that nothing was loaded into, at the end of the list. */
+static inline struct double_vm *double_make(const char *name)
+{
+	struct double_vm *d = &double_vms[double_made++ % ARRAY_COUNT(double_vms)];
+	struct vm *vm = &d->vm, **link = &double_first;
+
+	memset(d, 0, sizeof(*d));
+	strcpy(vm->config.name, name);
+	vm->config.memory = MIB(64);
+	vm->config.vcpus = 1;
+	vm->state = VM_PAUSED;
+	vm->vcpu_count = 1;
+	vm->guest_mem = (struct guest_mem){
+		.read = double_read, .write = double_write, .clean = double_clean, .ctx = d};
+	vm->rng = (struct rng){.fill = double_fill};
+	vm->genid = &d->genid;
+	d->genid.mem = &vm->guest_mem;
+	d->genid.rng = &vm->rng;
+	d->genid.address = GPA(DOUBLE_ADDRESS);
+	d->genid.line = (struct irq_line){.chip = &double_chip, .ctx = d};
+	vm->mem.root = (u64 *)(void *)d->memory;
+	vm->records[0] = (struct vm_record){.desc = &double_desc, .obj = &d->state};
+	vm->records[1] = (struct vm_record){.desc = &vmgenid_state, .obj = &d->genid};
+	vm->record_count = 2;
+	while (*link)
+		link = &(*link)->next;
+	*link = vm;
+	return d;
+}
+
 /* Begins anew with @count VMs `one` and `two`, running. */
 static inline void double_reset(u32 count)
 {
 	static const char *const names[] = {"one", "two"};
 
+	for (u32 i = 0; i < ARRAY_COUNT(double_vms); i++)
+		console_forget_vm(&double_vms[i].vm);
 	double_clear_output();
 	double_in_head = double_in_tail = 0;
-	double_no_entropy = double_no_memory = false;
+	double_no_entropy = double_no_memory = double_broken_volume = false;
 	double_first = NULL;
-	for (u32 i = count; i-- > 0;) {
-		struct double_vm *d = &double_vms[i];
-		struct vm *vm = &d->vm;
+	double_made = 0;
+	for (u32 i = 0; i < count; i++) {
+		struct double_vm *d = double_make(names[i]);
 
-		memset(d, 0, sizeof(*d));
-		strcpy(vm->config.name, names[i]);
-		vm->config.memory = MIB(64);
-		vm->state = VM_RUNNING;
-		vm->vcpu_count = 1;
-		vm->guest_mem = (struct guest_mem){.read = double_read,
-						   .write = double_write,
-						   .clean = double_clean,
-						   .ctx = d};
-		vm->rng = (struct rng){.fill = double_fill};
-		vm->genid = &d->genid;
-		d->genid.mem = &vm->guest_mem;
-		d->genid.rng = &vm->rng;
-		d->genid.address = GPA(DOUBLE_ADDRESS);
-		d->genid.line = (struct irq_line){.chip = &double_chip, .ctx = d};
+		d->vm.state = VM_RUNNING;
 		if (vmgenid_rotate(&d->genid))
 			abort();
-		vm->mem.root = (u64 *)(void *)d->memory;
-		vm->records[0] = (struct vm_record){.desc = &double_desc, .obj = &d->state};
-		vm->records[1] = (struct vm_record){.desc = &vmgenid_state, .obj = &d->genid};
-		vm->record_count = 2;
-		vm->next = double_first;
-		double_first = vm;
 	}
 }
 
@@ -286,9 +302,129 @@ const char *vm_state_text(enum vm_state state)
 	return texts[state];
 }
 
+enum hv_error vm_create_blank(const struct vm_config *config, struct vm **vm)
+{
+	if (double_no_memory)
+		return HV_ENO_MEMORY;
+	*vm = &double_make(config->name)->vm;
+	return HV_OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct vm **link = &double_first;
+
+	while (*link != vm)
+		link = &(*link)->next;
+	*link = vm->next;
+	console_forget_vm(vm);
+}
+
+const char *arch_name(void)
+{
+	return "double";
+}
+
+/* ---- the volume, with room for what is under one name ---- */
+
+static struct snapshot double_stored;
+static u8 double_stored_records[256], double_stored_memory[DOUBLE_MEMORY];
+
+void volume_init(const char *folder)
+{
+	(void)folder;
+}
+
+enum hv_error volume_list(volume_each *each, void *ctx)
+{
+	struct store_header header = {.length = double_stored.bytes};
+
+	if (!double_stored.stored)
+		return HV_OK;
+	memcpy(header.id, double_stored.id, sizeof(header.id));
+	memcpy(header.vm, double_stored.config.name, sizeof(header.vm));
+	memcpy(header.parent_name, double_stored.parent.name, sizeof(header.parent_name));
+	strcpy(header.arch, "double");
+	each(ctx, double_stored.name, &header, double_broken_volume ? HV_ECORRUPT : HV_OK,
+	     "half of it is missing");
+	return HV_OK;
+}
+
+enum hv_error volume_delete(const char *name, char *why)
+{
+	if (double_broken_volume) {
+		strcpy(why, "the volume is broken");
+		return HV_EIO;
+	}
+	if (!strcmp(double_stored.name, name))
+		double_stored.stored = false;
+	return HV_OK;
+}
+
+enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+{
+	if (double_broken_volume) {
+		strcpy(why, "the volume is broken");
+		return HV_EIO;
+	}
+	if (progress)
+		progress("writing", 1, 2);
+	s->stored = true;
+	s->bytes = 12345;
+	memcpy(double_stored_records, s->records, s->records_length);
+	memcpy(double_stored_memory, s->image.root, DOUBLE_MEMORY);
+	double_stored = *s;
+	return HV_OK;
+}
+
+enum hv_error stored_read_config(struct snapshot *s, char *why)
+{
+	if (double_broken_volume) {
+		strcpy(why, "the volume is broken");
+		return HV_EIO;
+	}
+	s->config = double_stored.config;
+	return HV_OK;
+}
+
+enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_progress *progress,
+			  char *why)
+{
+	(void)vm;
+	(void)progress;
+	(void)why;
+	s->records_length = double_stored.records_length;
+	s->records = host_alloc_pages((u32)pages_of(s->records_length));
+	memcpy(s->records, double_stored_records, s->records_length);
+	s->image.root = malloc(DOUBLE_MEMORY);
+	memcpy(s->image.root, double_stored_memory, DOUBLE_MEMORY);
+	return HV_OK;
+}
+
+enum hv_error stored_check(struct snapshot *s, snapshot_progress *progress, char *why)
+{
+	(void)progress;
+	if (s->stored && !double_broken_volume)
+		return HV_OK;
+	strcpy(why, "the volume is broken");
+	return HV_ECORRUPT;
+}
+
 /* ---- memory ---- */
 
 struct pool machine_pool;
+
+void *pool_alloc_page(struct pool *pool)
+{
+	(void)pool;
+	return double_no_memory ? NULL : host_alloc_pages(1);
+}
+
+void pool_unref(struct pool *pool, void *ptr)
+{
+	(void)pool;
+	free(ptr);
+}
 
 enum hv_error pool_refill(void)
 {
@@ -309,6 +445,7 @@ enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 void mem_image_fini(struct mem_image *image)
 {
 	free(image->root);
+	image->root = NULL;
 }
 
 enum hv_error mem_attach(struct mem *mem, const struct mem_image *image, struct mem_image *old)

@@ -38,8 +38,8 @@ struct vmgenid {
 extern const struct state_desc vmgenid_state;
 
 /*
- * Draws an id and takes memory and an interrupt line from @resources. @mem and @rng must outlive
- * the device. HV_ENO_ENTROPY, or the errors of the resources. Guest memory isn't touched yet.
+ * Takes memory and an interrupt line from @resources. @mem and @rng must outlive the device. The
+ * errors of the resources. There is no id yet, and guest memory isn't touched.
  */
 HV_MUST_CHECK enum hv_error vmgenid_new(struct vmgenid *dev, const struct resources *resources,
 					const struct guest_mem *mem, const struct rng *rng);
@@ -51,8 +51,8 @@ HV_MUST_CHECK enum hv_error vmgenid_from_parts(struct vmgenid *dev,
 					       gpa_t address, u32 line_number);
 
 /*
- * Writes the id to guest memory: before the guest starts, and again after a reset of the guest,
- * which keeps the id. The errors of guest_write().
+ * Writes the id to guest memory: before the guest starts, when it is drawn, and again after a reset
+ * of the guest, which keeps it. HV_ENO_ENTROPY, or the errors of guest_write().
  */
 HV_MUST_CHECK enum hv_error vmgenid_activate(struct vmgenid *dev);
 

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* Snapshots between memory and the volume: what goes into the files, and how it comes back. */
+#include <internal/arch.h>
+#include <internal/host.h>
+#include <internal/pool.h>
+#include <internal/sched.h>
+#include <internal/snapshot.h>
+#include <internal/version.h>
+#include <internal/volume.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUFFER_PAGES ((u32)(STORE_CHUNK_BYTES / PAGE_SIZE))
+
+/* What the area `meta` is about: the machine, without its state. */
+struct meta {
+	struct vm_config config;
+	struct mem_layout layout;
+};
+
+#define META_RECORDS 2u
+
+static void meta_table(struct meta *meta, struct vm_record table[META_RECORDS])
+{
+	table[0] = (struct vm_record){.desc = &vm_config_state, .obj = &meta->config};
+	table[1] = (struct vm_record){.desc = &mem_layout_state, .obj = &meta->layout};
+}
+
+static enum hv_error no_memory(const struct snapshot *s, char *why)
+{
+	snprintf(why, SNAPSHOT_WHY_MAX,
+		 "the machine has no memory left for snapshot %s; end a VM or delete a snapshot",
+		 s->name);
+	return HV_ENO_MEMORY;
+}
+
+/* Long work lets the VMs run in between, and says how far it is. */
+static void go_on(snapshot_progress *progress, const char *what, u64 done, u64 all)
+{
+	if (progress)
+		progress(what, done, all);
+	(void)sched_run_ready();
+}
+
+/* ---- writing ---- */
+
+static bool is_zero_page(const u8 *page)
+{
+	const u64 *words = (const u64 *)(const void *)page;
+	u64 any = 0;
+
+	for (size_t i = 0; i < PAGE_SIZE / sizeof(u64) && !any; i += 8)
+		any = words[i] | words[i + 1] | words[i + 2] | words[i + 3] | words[i + 4] |
+		      words[i + 5] | words[i + 6] | words[i + 7];
+	return !any;
+}
+
+static size_t meta_size(void)
+{
+	struct vm_record table[META_RECORDS];
+
+	meta_table(NULL, table);
+	return records_size(table, META_RECORDS);
+}
+
+u64 stored_size(const struct snapshot *s, u64 *pages)
+{
+	u64 areas = ALIGN_UP(meta_size(), PAGE_SIZE) + ALIGN_UP(s->records_length, PAGE_SIZE);
+	const u8 *page;
+	u64 count = 0;
+
+	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE)
+		count += !is_zero_page(page);
+	*pages = count;
+	return sizeof(struct store_header) + areas +
+	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
+}
+
+static void describe(const struct snapshot *s, u64 generation, struct store_header *about)
+{
+	memset(about, 0, sizeof(*about));
+	snprintf(about->arch, sizeof(about->arch), "%s", s->arch);
+	snprintf(about->name, sizeof(about->name), "%s", s->name);
+	snprintf(about->vm, sizeof(about->vm), "%s", s->config.name);
+	snprintf(about->parent_name, sizeof(about->parent_name), "%s", s->parent.name);
+	snprintf(about->build, sizeof(about->build), "%s", anew_build);
+	memcpy(about->id, s->id, sizeof(about->id));
+	memcpy(about->parent, s->parent.id, sizeof(about->parent));
+	about->generation = generation;
+	about->wall = s->wall;
+	about->part_bytes = VOLUME_PART_BYTES;
+}
+
+static enum hv_error write_pages(struct store_writer *writer, const struct snapshot *s, u64 all,
+				 snapshot_progress *progress)
+{
+	enum hv_error err = HV_OK;
+	const u8 *page;
+	u32 chunks = 0;
+
+	for (u64 at = 0; !err && (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE) {
+		err = store_write_page(writer, GPA(at), page);
+		if (writer->chunks != chunks)
+			go_on(progress, "writing", writer->chunks * STORE_CHUNK_BYTES, all);
+		chunks = writer->chunks;
+	}
+	return err ? err : store_write_end(writer);
+}
+
+/* @about is used up. */
+static enum hv_error write_all(struct volume_file *file, const struct snapshot *s, u64 all,
+			       u8 *buffer, struct store_header *about, snapshot_progress *progress)
+{
+	static struct store_writer writer;
+	static struct meta meta;
+	static u8 packed[2 * PAGE_SIZE];
+	struct vm_record table[META_RECORDS];
+	enum hv_error err;
+
+	meta.config = s->config;
+	mem_layout_get(s->image.slots, s->image.slot_count, &meta.layout);
+	meta_table(&meta, table);
+	HV_ASSERT(meta_size() <= sizeof(packed));
+	records_save(table, META_RECORDS, packed);
+	err = store_write_begin(&writer, &file->io, buffer, about, packed, (u32)meta_size(),
+				s->records, (u32)s->records_length);
+	return err ? err : write_pages(&writer, s, all, progress);
+}
+
+enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+{
+	static struct store_header about;
+	u8 *buffer = host_alloc_pages(BUFFER_PAGES);
+	static struct volume_file file;
+	u64 bytes, pages, generation;
+	enum hv_error err;
+
+	if (!buffer)
+		return no_memory(s, why);
+	bytes = stored_size(s, &pages);
+	err = volume_create(&file, s->name, bytes, &generation, why);
+	if (!err) {
+		describe(s, generation, &about);
+		err = write_all(&file, s, bytes, buffer, &about, progress);
+		volume_close(&file, !err);
+		if (err)
+			snprintf(why, SNAPSHOT_WHY_MAX,
+				 "snapshot %s can't be written: %s; nothing was changed", s->name,
+				 hv_error_text(err));
+	}
+	host_free_pages(buffer, BUFFER_PAGES);
+	if (err)
+		return err;
+	s->stored = true;
+	s->bytes = bytes;
+	return HV_OK;
+}
+
+/* ---- reading ---- */
+
+/* Opens the files of @s for reading, if they are those that were listed. */
+static enum hv_error open_stored(struct volume_file *file, const struct snapshot *s,
+				 struct store_header *header, char *why)
+{
+	enum hv_error err;
+
+	if (s->damage[0]) {
+		snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name,
+			 s->damage);
+		return HV_ECORRUPT;
+	}
+	if (strcmp(s->arch, arch_name())) {
+		snprintf(why, SNAPSHOT_WHY_MAX,
+			 "snapshot %s was taken on %s, and this machine is %s; restore it on one "
+			 "of its kind",
+			 s->name, s->arch, arch_name());
+		return HV_EUNSUPPORTED;
+	}
+	err = volume_open(file, s->name, header, why);
+	if (err)
+		return err;
+	if (!memcmp(header->id, s->id, sizeof(s->id)))
+		return HV_OK;
+	volume_close(file, false);
+	snprintf(why, SNAPSHOT_WHY_MAX,
+		 "the files of snapshot %s are others than when anew started; start it again",
+		 s->name);
+	return HV_ECORRUPT;
+}
+
+static void blame(const struct snapshot *s, const char *reason, char *why)
+{
+	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
+}
+
+static enum hv_error read_meta(const struct volume_file *file, const struct snapshot *s,
+			       const struct store_header *header, struct meta *meta, char *why)
+{
+	size_t size = store_area_size(header, STORE_META);
+	struct vm_record table[META_RECORDS];
+	struct records_index index;
+	char reason[STORE_WHY_MAX];
+	enum hv_error err;
+	u8 *area;
+
+	static_assert(RECORDS_WHY_MAX <= STORE_WHY_MAX, "one buffer for both");
+	area = host_alloc_pages((u32)pages_of(size));
+	if (!area)
+		return no_memory(s, why);
+	memset(meta, 0, sizeof(*meta));
+	meta_table(meta, table);
+	err = store_read_area(&file->io, header, STORE_META, area, reason);
+	if (!err)
+		err = records_parse(table, META_RECORDS, area, header->meta_length, &index, reason);
+	if (!err)
+		err = records_check(table, META_RECORDS, &index, reason);
+	if (err)
+		blame(s, reason, why);
+	else
+		records_commit(table, META_RECORDS, &index);
+	host_free_pages(area, (u32)pages_of(size));
+	return err;
+}
+
+enum hv_error stored_read_config(struct snapshot *s, char *why)
+{
+	static struct store_header header;
+	static struct volume_file file;
+	static struct meta meta;
+	enum hv_error err = open_stored(&file, s, &header, why);
+
+	if (err)
+		return err;
+	err = read_meta(&file, s, &header, &meta, why);
+	volume_close(&file, false);
+	if (!err)
+		s->config = meta.config;
+	return err;
+}
+
+static enum hv_error check_layout(const struct snapshot *s, const struct meta *meta,
+				  const struct vm *vm, char *why)
+{
+	struct mem_layout layout;
+
+	mem_layout_get(vm->mem.slots, vm->mem.slot_count, &layout);
+	if (!memcmp(&layout, &meta->layout, sizeof(layout)))
+		return HV_OK;
+	blame(s, "record layout.0: its memory lies elsewhere than this anew has it", why);
+	return HV_EUNSUPPORTED;
+}
+
+static enum hv_error take_page(void *ctx, gpa_t gpa, const void *page, char *why)
+{
+	struct mem *mem = ctx;
+	enum hv_error err = mem_write(mem, gpa, page, PAGE_SIZE);
+
+	if (err)
+		snprintf(why, STORE_WHY_MAX, "page at %llxh: %s", (unsigned long long)gpa.v,
+			 err == HV_ENOT_FOUND ? "no memory of the guest is there"
+					      : hv_error_text(err));
+	return err;
+}
+
+/* All chunks, each page handed to @sink. */
+static enum hv_error read_pages(const struct volume_file *file, const struct snapshot *s,
+				const struct store_header *header, store_sink *sink, void *ctx,
+				const char *what, snapshot_progress *progress, char *why)
+{
+	u8 *buffer = host_alloc_pages(BUFFER_PAGES);
+	char reason[STORE_WHY_MAX];
+	struct store_reader reader;
+	enum hv_error err = HV_OK;
+
+	if (!buffer)
+		return no_memory(s, why);
+	store_read_begin(&reader, &file->io, header);
+	while (!err && reader.pages_left) {
+		err = store_read_chunk(&reader, buffer, sink, ctx, reason);
+		go_on(progress, what, reader.chunks * STORE_CHUNK_BYTES, header->length);
+	}
+	host_free_pages(buffer, BUFFER_PAGES);
+	if (err)
+		blame(s, reason, why);
+	return err;
+}
+
+/* Records into s->records. */
+static enum hv_error read_state(const struct volume_file *file, struct snapshot *s,
+				const struct store_header *header, char *why)
+{
+	size_t size = store_area_size(header, STORE_STATE);
+	char reason[STORE_WHY_MAX];
+	enum hv_error err;
+	u8 *area;
+
+	area = host_alloc_pages((u32)pages_of(size));
+	if (!area)
+		return no_memory(s, why);
+	err = store_read_area(&file->io, header, STORE_STATE, area, reason);
+	if (err) {
+		blame(s, reason, why);
+		host_free_pages(area, (u32)pages_of(size));
+		return err;
+	}
+	host_free_pages(s->records, (u32)pages_of(s->records_length));
+	s->records = area;
+	s->records_length = header->state_length;
+	return HV_OK;
+}
+
+/* Pages into s->image. */
+static enum hv_error read_image(const struct volume_file *file, struct snapshot *s,
+				const struct store_header *header, const struct vm *vm,
+				snapshot_progress *progress, char *why)
+{
+	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
+	static struct mem mem;
+
+	if (!err)
+		err = mem_init_like(&mem, &vm->mem);
+	if (err)
+		return no_memory(s, why);
+	err = read_pages(file, s, header, take_page, &mem, "reading", progress, why);
+	if (!err && mem_freeze(&mem, &s->image))
+		err = no_memory(s, why);
+	mem_fini(&mem);
+	return err;
+}
+
+enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_progress *progress,
+			  char *why)
+{
+	static struct store_header header;
+	static struct volume_file file;
+	static struct meta meta;
+	enum hv_error err = open_stored(&file, s, &header, why);
+
+	if (err)
+		return err;
+	err = read_meta(&file, s, &header, &meta, why);
+	if (!err)
+		err = check_layout(s, &meta, vm, why);
+	if (!err)
+		err = read_state(&file, s, &header, why);
+	if (!err)
+		err = read_image(&file, s, &header, vm, progress, why);
+	volume_close(&file, false);
+	return err;
+}
+
+static enum hv_error ignore_page(void *ctx, gpa_t gpa, const void *page, char *why)
+{
+	(void)ctx;
+	(void)gpa;
+	(void)page;
+	(void)why;
+	return HV_OK;
+}
+
+enum hv_error stored_check(struct snapshot *s, snapshot_progress *progress, char *why)
+{
+	static struct store_header header;
+	static struct volume_file file;
+	static struct meta meta;
+	enum hv_error err;
+	struct snapshot read = *s;
+
+	if (!s->stored) {
+		snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s is in memory alone, there is no file",
+			 s->name);
+		return HV_ENOT_FOUND;
+	}
+	err = open_stored(&file, s, &header, why);
+	if (err)
+		return err;
+	read.records = NULL;
+	read.records_length = 0;
+	err = read_meta(&file, s, &header, &meta, why);
+	if (!err)
+		err = read_state(&file, &read, &header, why);
+	if (!err)
+		err = read_pages(&file, s, &header, ignore_page, NULL, "checking", progress, why);
+	volume_close(&file, false);
+	host_free_pages(read.records, (u32)pages_of(read.records_length));
+	return err;
+}
