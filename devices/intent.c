@@ -4,15 +4,21 @@
 #include <string.h>
 
 static const struct {
+	enum intent_genid genid;
 	const char *text;
 	const char *description;
-	bool genid_new;
 } intents[INTENT_COUNT] = {
-#define INTENT_ROW(name, text, genid_new, description)                                             \
-	[INTENT_##name] = {text, description, genid_new},
+#define INTENT_ROW(name, genid, notify, text, description)                                         \
+	[INTENT_##name] = {GENID_##genid, text, description},
 	RESTORE_INTENTS(INTENT_ROW)
 #undef INTENT_ROW
 };
+
+/* intent_wants_new_id() says both: a new id is always told to the guest, and nothing else is. */
+#define INTENT_ASSERT(name, genid, notify, text, description)                                      \
+	static_assert((GENID_##genid == GENID_NEW) == (NOTIFY_##notify == NOTIFY_GENID), text);
+RESTORE_INTENTS(INTENT_ASSERT)
+#undef INTENT_ASSERT
 
 enum hv_error intent_parse(const char *text, enum restore_intent *intent)
 {
@@ -38,5 +44,5 @@ const char *intent_description(enum restore_intent intent)
 bool intent_wants_new_id(enum restore_intent intent)
 {
 	/* An intent that nobody knows is the case in which a kept id could do harm. */
-	return (u32)intent >= INTENT_COUNT || intents[intent].genid_new;
+	return (u32)intent >= INTENT_COUNT || intents[intent].genid == GENID_NEW;
 }

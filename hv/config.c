@@ -2,6 +2,9 @@
 #include <ini.h>
 #include <hv/log.h>
 #include <internal/config.h>
+#include <internal/vm.h>
+#include <internal/volume.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +26,9 @@ static_assert(INI_HANDLER_LINENO, "inih is built in another way than config.c us
 /* How much of a wrong word a message repeats. */
 #define WORD "%.60s"
 
+/* All intents, with a word for each. */
+#define CHOICES_MAX 400
+
 enum section {
 	SECTION_NONE, /* before the first */
 	SECTION_ANEW,
@@ -38,14 +44,21 @@ struct parser {
 	bool in_header;              /* the line in hand is a [section] */
 	char header[LINE_BYTES + 1]; /* what it names */
 	enum section section;
-	struct vm_config vm; /* the section that is being read */
+	u32 seen;            /* its keys so far, by their place in the table */
+	struct vm_config vm; /* of [vm NAME] */
 	bool vm_wrong;
-	u32 seen; /* its keys so far, by their place in vm_keys */
 };
 
-struct vm_key {
+struct key {
 	const char *name;
 	void (*set)(struct parser *p, const char *value);
+};
+
+struct key_table {
+	const char *section;
+	const char *names;
+	const struct key *keys;
+	u32 count;
 };
 
 #define mistake(p, ...)                                                                            \
@@ -73,6 +86,22 @@ bool config_name_ok(const char *name)
 		if (!is_alnum(*name) && !strchr("._-", *name))
 			return false;
 	return true;
+}
+
+/* What the file may be made of, and so what is in a text: no control characters but tabs. */
+static bool is_text(char c)
+{
+	return ((u8)c >= ' ' || c == '\t') && c != 0x7f;
+}
+
+static bool memory_ok(u64 bytes)
+{
+	return bytes >= MEMORY_MIN && bytes <= MEMORY_MAX && !(bytes % MIB(1));
+}
+
+static bool vcpus_ok(u64 count)
+{
+	return count >= 1 && count <= VM_VCPU_MAX;
 }
 
 /* ---- the keys of [vm NAME] ---- */
@@ -105,7 +134,7 @@ static void set_memory(struct parser *p, const char *value)
 	if (!ok)
 		mistake(p, "%s:%u: memory is not a size (" WORD "); write MiB or GiB: 512M, 1G",
 			p->file, p->line, value);
-	else if (n < MEMORY_MIN || n > MEMORY_MAX)
+	else if (!memory_ok(n))
 		mistake(p, "%s:%u: memory is out of range (" WORD "); from 4M to 1024G", p->file,
 			p->line, value);
 	else
@@ -117,9 +146,9 @@ static void set_vcpus(struct parser *p, const char *value)
 	const char *end;
 	u64 n;
 
-	if (!parse_number(value, &n, &end) || *end || n != 1)
-		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); so far a VM has 1", p->file,
-			p->line, value);
+	if (!parse_number(value, &n, &end) || *end || !vcpus_ok(n))
+		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); so far a VM has at most %u",
+			p->file, p->line, value, VM_VCPU_MAX);
 	else
 		p->vm.vcpus = (u32)n;
 }
@@ -153,59 +182,167 @@ static void set_cmdline(struct parser *p, const char *value)
 	set_text(p, "cmdline", p->vm.cmdline, sizeof(p->vm.cmdline), value);
 }
 
-static void set_testdev(struct parser *p, const char *value)
+static void set_switch(struct parser *p, const char *key, bool *to, const char *value)
 {
 	if (strcmp(value, "on") && strcmp(value, "off"))
-		mistake(p, "%s:%u: testdev is wrong (" WORD "); on, off", p->file, p->line, value);
+		mistake(p, "%s:%u: %s is wrong (" WORD "); on, off", p->file, p->line, key, value);
 	else
-		p->vm.testdev = !strcmp(value, "on");
+		*to = !strcmp(value, "on");
 }
 
-static const struct vm_key vm_keys[] = {
-	{"memory", set_memory}, {"vcpus", set_vcpus},     {"kernel", set_kernel},
-	{"initrd", set_initrd}, {"cmdline", set_cmdline}, {"testdev", set_testdev},
+static void set_testdev(struct parser *p, const char *value)
+{
+	set_switch(p, "testdev", &p->vm.testdev, value);
+}
+
+static void set_paused(struct parser *p, const char *value)
+{
+	set_switch(p, "paused", &p->vm.paused, value);
+}
+
+static void set_restore(struct parser *p, const char *value)
+{
+	if (!config_name_ok(value))
+		mistake(p, "%s:%u: restore is not a snapshot's name (" WORD "); %s", p->file,
+			p->line, value, config_name_rule);
+	else
+		memcpy(p->vm.restore, value, strlen(value) + 1);
+}
+
+static const char *intent_choices(char choices[CHOICES_MAX])
+{
+	int at = 0;
+
+	for (u32 i = 0; i < INTENT_COUNT && at < CHOICES_MAX; i++)
+		at += snprintf(choices + at, CHOICES_MAX - (size_t)at, "%s%s (%s)", i ? ", " : "",
+			       intent_text((enum restore_intent)i),
+			       intent_description((enum restore_intent)i));
+	return choices;
+}
+
+static void set_intent(struct parser *p, const char *value)
+{
+	char choices[CHOICES_MAX];
+	enum restore_intent intent;
+
+	if (intent_parse(value, &intent))
+		mistake(p, "%s:%u: not an intent (%.20s); %s", p->file, p->line, value,
+			intent_choices(choices));
+	else
+		p->vm.intent = intent;
+}
+
+static const struct key vm_keys[] = {
+	{"memory", set_memory},   {"vcpus", set_vcpus},     {"kernel", set_kernel},
+	{"initrd", set_initrd},   {"cmdline", set_cmdline}, {"testdev", set_testdev},
+	{"restore", set_restore}, {"intent", set_intent},   {"paused", set_paused},
 };
 
-static void vm_key(struct parser *p, const char *name, const char *value)
+static const struct key_table vm_table = {
+	.section = "vm",
+	.names = "memory, vcpus, kernel, initrd, cmdline, testdev, restore, intent, paused",
+	.keys = vm_keys,
+	.count = ARRAY_COUNT(vm_keys),
+};
+
+/* ---- the keys of [anew] ---- */
+
+static void set_events(struct parser *p, const char *value)
 {
-	for (u32 i = 0; i < ARRAY_COUNT(vm_keys); i++) {
-		if (strcmp(name, vm_keys[i].name))
+	if (strcmp(value, "console") && strcmp(value, "off"))
+		mistake(p, "%s:%u: events is wrong (" WORD "); console, off", p->file, p->line,
+			value);
+	else
+		p->config->events = !strcmp(value, "console");
+}
+
+/* FOLDER, or LABEL:FOLDER on another volume; neither is empty. */
+static void set_snapshots(struct parser *p, const char *value)
+{
+	const char *colon = strchr(value, ':');
+
+	if (!*value || colon == value || (colon && !colon[1]) || strchr(value, '\\'))
+		mistake(p,
+			"%s:%u: snapshots is not a folder (" WORD "); FOLDER or LABEL:FOLDER, "
+			"with / between folders",
+			p->file, p->line, value);
+	else
+		set_text(p, "snapshots", p->config->snapshots, sizeof(p->config->snapshots), value);
+}
+
+static const struct key anew_keys[] = {{"events", set_events}, {"snapshots", set_snapshots}};
+
+static const struct key_table anew_table = {
+	.section = "anew",
+	.names = "events, snapshots",
+	.keys = anew_keys,
+	.count = ARRAY_COUNT(anew_keys),
+};
+
+static void set_key(struct parser *p, const struct key_table *table, const char *name,
+		    const char *value)
+{
+	for (u32 i = 0; i < table->count; i++) {
+		if (strcmp(name, table->keys[i].name))
 			continue;
 		if (p->seen & BIT(i))
 			mistake(p, "%s:%u: a second one in this section (" WORD "); leave one out",
 				p->file, p->line, name);
 		else
-			vm_keys[i].set(p, value);
+			table->keys[i].set(p, value);
 		p->seen |= (u32)BIT(i);
 		return;
 	}
-	mistake(p,
-		"%s:%u: not a key of [vm] (" WORD
-		"); memory, vcpus, kernel, initrd, cmdline, testdev",
-		p->file, p->line, name);
+	mistake(p, "%s:%u: not a key of [%s] (" WORD "); %s", p->file, p->line, table->section,
+		name, table->names);
 }
 
 /* ---- sections ---- */
+
+/* What only the keys together can be wrong about. */
+static void vm_check(struct parser *p)
+{
+	const struct vm_config *vm = &p->vm;
+	char choices[CHOICES_MAX];
+
+	if (!vm->kernel[0] && !vm->restore[0])
+		mistake(p,
+			"%s:%u: [vm %s] has neither a kernel nor a snapshot; add a line: kernel = "
+			"FILE, or: restore = SNAPSHOT",
+			p->file, vm->line, vm->name);
+	else if (vm->restore[0] && vm->intent == INTENT_COUNT)
+		mistake(p, "%s:%u: [vm %s] has restore without intent; add a line: intent = %s",
+			p->file, vm->line, vm->name, intent_choices(choices));
+	else if (!vm->restore[0] && vm->intent != INTENT_COUNT)
+		mistake(p,
+			"%s:%u: [vm %s] has intent without restore; add a line: restore = "
+			"SNAPSHOT, or leave intent out",
+			p->file, vm->line, vm->name);
+}
 
 static void vm_end(struct parser *p)
 {
 	if (p->section != SECTION_VM)
 		return;
-	if (!p->vm_wrong && !p->vm.kernel[0])
-		mistake(p, "%s:%u: [vm %s] has no kernel; add a line: kernel = FILE", p->file,
-			p->vm.line, p->vm.name);
+	if (!p->vm_wrong)
+		vm_check(p);
 	if (!p->vm_wrong)
 		p->config->vms[p->config->vm_count++] = p->vm;
+}
+
+static void vm_default(struct vm_config *vm)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->memory = MEMORY_DEFAULT;
+	vm->vcpus = 1;
+	vm->intent = INTENT_COUNT;
 }
 
 static void vm_begin(struct parser *p, const char *name)
 {
 	p->section = SECTION_VM;
 	p->vm_wrong = false;
-	p->seen = 0;
-	memset(&p->vm, 0, sizeof(p->vm));
-	p->vm.memory = MEMORY_DEFAULT;
-	p->vm.vcpus = 1;
+	vm_default(&p->vm);
 	p->vm.line = p->line;
 	if (!config_name_ok(name)) {
 		mistake(p, "%s:%u: not a name for a VM (" WORD "); %s", p->file, p->line, name,
@@ -230,6 +367,7 @@ static void vm_begin(struct parser *p, const char *name)
 static void section_begin(struct parser *p, const char *section)
 {
 	vm_end(p);
+	p->seen = 0;
 	if (!strcmp(section, "anew")) {
 		p->section = SECTION_ANEW;
 	} else if (!strncmp(section, "vm", 2) && strchr(" \t", section[2])) {
@@ -241,17 +379,6 @@ static void section_begin(struct parser *p, const char *section)
 		mistake(p, "%s:%u: not a section (" WORD "); [vm NAME], [anew]", p->file, p->line,
 			section);
 	}
-}
-
-static void anew_key(struct parser *p, const char *name, const char *value)
-{
-	if (strcmp(name, "events"))
-		mistake(p, "%s:%u: not a key of [anew] (" WORD "); events", p->file, p->line, name);
-	else if (strcmp(value, "console") && strcmp(value, "off"))
-		mistake(p, "%s:%u: events is wrong (" WORD "); console, off", p->file, p->line,
-			value);
-	else
-		p->config->events = !strcmp(value, "console");
 }
 
 /* inih's own section and line are those of one line only: config_parse() gives it line by line. */
@@ -270,10 +397,10 @@ static int handle(void *user, const char *section, const char *name, const char 
 			p->file, p->line, name);
 		break;
 	case SECTION_ANEW:
-		anew_key(p, name, value);
+		set_key(p, &anew_table, name, value);
 		break;
 	case SECTION_VM:
-		vm_key(p, name, value);
+		set_key(p, &vm_table, name, value);
 		break;
 	case SECTION_WRONG:
 		break;
@@ -300,7 +427,7 @@ static void parse_line(struct parser *p, const char *text, size_t length)
 		return;
 	}
 	for (size_t i = 0; i < length; i++) {
-		if (((u8)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f) {
+		if (!is_text(text[i])) {
 			mistake(p, "%s:%u: not text (byte 0x%02x at %u); save the file as UTF-8",
 				p->file, p->line, (u8)text[i], (unsigned)i + 1);
 			return;
@@ -330,13 +457,19 @@ static void parse_line(struct parser *p, const char *text, size_t length)
 		p->line, line);
 }
 
+static void clear(struct config *config)
+{
+	memset(config, 0, sizeof(*config));
+	strcpy(config->snapshots, VOLUME_FOLDER);
+}
+
 enum hv_error config_parse(struct config *config, const char *file, const char *text, size_t length)
 {
 	struct parser *p;
 	size_t at = 0;
 	bool failed;
 
-	memset(config, 0, sizeof(*config));
+	clear(config);
 	if (length > CONFIG_TEXT_MAX) {
 		log_error("%s: too big (%llu KiB); at most %llu KiB are read", file,
 			  (unsigned long long)length >> 10,
@@ -369,10 +502,9 @@ void config_default(struct config *config)
 {
 	struct vm_config *vm = &config->vms[0];
 
-	memset(config, 0, sizeof(*config));
+	clear(config);
 	config->vm_count = 1;
-	vm->memory = MEMORY_DEFAULT;
-	vm->vcpus = 1;
+	vm_default(vm);
 	strcpy(vm->name, "demo");
 	strcpy(vm->kernel, "demo.kernel");
 	strcpy(vm->initrd, "demo.initrd");
@@ -382,3 +514,60 @@ void config_default(struct config *config)
 	 */
 	strcpy(vm->cmdline, "console=ttyAMA0 console=ttyS0 iomem=relaxed");
 }
+
+/* ---- in a snapshot ---- */
+
+/* @text ends in its array, is as anew.conf may have it, and nothing is behind its end. */
+static bool text_ok(const char *text, size_t room)
+{
+	size_t length = strnlen(text, room);
+
+	if (length == room)
+		return false;
+	for (size_t i = 0; i < room; i++)
+		if (i < length ? !is_text(text[i]) : text[i])
+			return false;
+	return true;
+}
+
+static enum hv_error vm_config_check(const void *obj, const char **why)
+{
+	const struct vm_config *vm = obj;
+	u8 testdev;
+
+	/* Any byte, while a bool may only be read when it is one. */
+	memcpy(&testdev, &vm->testdev, sizeof(testdev));
+	if (!text_ok(vm->name, sizeof(vm->name)) || !config_name_ok(vm->name))
+		*why = "the VM's name is not a name";
+	else if (!memory_ok(vm->memory))
+		*why = "memory is not whole MiB from 4 MiB to 1024 GiB";
+	else if (!vcpus_ok(vm->vcpus))
+		*why = "the VM has none or more virtual CPUs than this anew gives";
+	else if (!text_ok(vm->kernel, sizeof(vm->kernel)) ||
+		 !text_ok(vm->initrd, sizeof(vm->initrd)) ||
+		 !text_ok(vm->cmdline, sizeof(vm->cmdline)))
+		*why = "kernel, initrd or cmdline is not text";
+	else if (testdev > 1)
+		*why = "testdev is neither on nor off";
+	else
+		return HV_OK;
+	return HV_EINVALID;
+}
+
+#define VM_CONFIG_FIELDS(SAVED, TRANSIENT)                                                         \
+	SAVED(struct vm_config, name)                                                              \
+	SAVED(struct vm_config, memory)                                                            \
+	SAVED(struct vm_config, vcpus)                                                             \
+	SAVED(struct vm_config, kernel)                                                            \
+	SAVED(struct vm_config, initrd)                                                            \
+	SAVED(struct vm_config, cmdline)                                                           \
+	SAVED(struct vm_config, testdev)                                                           \
+	TRANSIENT(struct vm_config, pad, "padding")                                                \
+	TRANSIENT(struct vm_config, line, "of the file that it is started by")                     \
+	TRANSIENT(struct vm_config, restore, "each start says it anew")                            \
+	TRANSIENT(struct vm_config, intent, "each restore says it anew")                           \
+	TRANSIENT(struct vm_config, paused, "each start says it anew")                             \
+	TRANSIENT(struct vm_config, pad2, "padding")
+
+STATE_DEFINE(vm_config_state, "config", 1, struct vm_config, VM_CONFIG_FIELDS,
+	     .check = vm_config_check);

@@ -29,7 +29,7 @@ struct vm_config {
 	 * boots its kernel. And why, and whether it is left paused.
 	 */
 	char restore[CONFIG_NAME_MAX];
-	u32 intent; /* enum restore_intent */
+	u32 intent; /* enum restore_intent; INTENT_COUNT without restore */
 	bool paused;
 	u8 pad2[7];
 };

@@ -15,9 +15,9 @@ static const struct {
 	const char *text;
 	bool genid_new;
 } rows[] = {
-	{INTENT_RESUME, "resume", false},    {INTENT_ROLLBACK, "rollback", true},
-	{INTENT_CLONE, "clone", true},       {INTENT_IMPORT, "import", true},
-	{INTENT_FAILOVER, "failover", true}, {INTENT_MIGRATE, "migrate", false},
+	{INTENT_RESUME, "resume", false},    {INTENT_MIGRATE, "migrate", false},
+	{INTENT_ROLLBACK, "rollback", true}, {INTENT_CLONE, "clone", true},
+	{INTENT_IMPORT, "import", true},     {INTENT_FAILOVER, "failover", true},
 };
 
 static void table(void **state)

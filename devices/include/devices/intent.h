@@ -9,17 +9,27 @@
 #include <hv/error.h>
 #include <hv/types.h>
 
-/* X(name, text, genid_new, description) */
+enum intent_genid {
+	GENID_KEEP,
+	GENID_NEW,
+};
+
+enum intent_notify {
+	NOTIFY_NONE,
+	NOTIFY_GENID,
+};
+
+/* X(name, VMGenID, notify, text, description) */
 #define RESTORE_INTENTS(X)                                                                         \
-	X(RESUME, "resume", false, "go on after a pause, a reset or a host's restart")             \
-	X(ROLLBACK, "rollback", true, "the same guest, at an earlier time")                        \
-	X(CLONE, "clone", true, "another guest beside the one it was taken from")                  \
-	X(IMPORT, "import", true, "a guest that comes from elsewhere")                             \
-	X(FAILOVER, "failover", true, "in place of a guest that was lost, from its backup")        \
-	X(MIGRATE, "migrate", false, "the same guest goes on, on another machine")
+	X(RESUME, KEEP, NONE, "resume", "go on after a pause, a reset or a host's restart")        \
+	X(MIGRATE, KEEP, NONE, "migrate", "the same guest goes on, on another machine")            \
+	X(ROLLBACK, NEW, GENID, "rollback", "the same guest, at an earlier time")                  \
+	X(CLONE, NEW, GENID, "clone", "another guest beside the one it was taken from")            \
+	X(IMPORT, NEW, GENID, "import", "a guest that comes from elsewhere")                       \
+	X(FAILOVER, NEW, GENID, "failover", "in place of a guest that was lost, from its backup")
 
 enum restore_intent {
-#define RESTORE_INTENT_ENUM(name, text, genid_new, description) INTENT_##name,
+#define RESTORE_INTENT_ENUM(name, ...) INTENT_##name,
 	RESTORE_INTENTS(RESTORE_INTENT_ENUM)
 #undef RESTORE_INTENT_ENUM
 	INTENT_COUNT
