@@ -48,6 +48,7 @@ static const EFI_GUID file_info_guid = EFI_FILE_INFO_ID;
 static const EFI_GUID volume_info_guid = EFI_FILE_SYSTEM_INFO_ID;
 
 static struct volume *volumes; /* those that were used so far */
+static bool connected;         /* see connect_all() */
 
 static enum hv_error error_of(EFI_STATUS status)
 {
@@ -117,7 +118,24 @@ static EFI_FILE_HANDLE open_own_volume(void)
 	return image && image->DeviceHandle ? open_volume(image->DeviceHandle) : NULL;
 }
 
-static EFI_FILE_HANDLE open_labelled_volume(const char *label)
+/*
+ * Firmware that is quick to boot has drivers on what it boots from alone; the others are asked to
+ * look for devices of theirs, once (UEFI 2.10, section 7.3.12). Takes up to a few seconds.
+ */
+static void connect_all(void)
+{
+	EFI_HANDLE *handles = NULL;
+	UINTN count = 0;
+
+	connected = true;
+	if (EFI_ERROR(uefi_bs->LocateHandleBuffer(AllHandles, NULL, NULL, &count, &handles)))
+		return;
+	for (UINTN i = 0; i < count; i++)
+		uefi_bs->ConnectController(handles[i], NULL, NULL, TRUE);
+	uefi_bs->FreePool(handles);
+}
+
+static EFI_FILE_HANDLE find_labelled_volume(const char *label)
 {
 	EFI_FILE_HANDLE root = NULL;
 	EFI_HANDLE *handles;
@@ -132,6 +150,17 @@ static EFI_FILE_HANDLE open_labelled_volume(const char *label)
 	}
 	if (handles)
 		uefi_bs->FreePool(handles);
+	return root;
+}
+
+static EFI_FILE_HANDLE open_labelled_volume(const char *label)
+{
+	EFI_FILE_HANDLE root = find_labelled_volume(label);
+
+	if (!root && !connected) {
+		connect_all();
+		root = find_labelled_volume(label);
+	}
 	return root;
 }
 
