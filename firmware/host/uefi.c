@@ -136,7 +136,6 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
 
 	if (libc_init() == HV_OK) {
 		console_init();
-		files_init();
 		time_init();
 		status = anew_main() == 0 ? EFI_SUCCESS : EFI_ABORTED;
 		time_fini();

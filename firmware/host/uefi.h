@@ -33,7 +33,6 @@ void memory_fini(void);
 HV_MUST_CHECK enum hv_error libc_init(void);
 void console_init(void);
 void console_fini(void);
-void files_init(void);
 void files_fini(void);
 void time_init(void);
 void time_fini(void);

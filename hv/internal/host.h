@@ -30,7 +30,7 @@ size_t host_console_read(u8 *buf, size_t length);
  * ---- files ----
  *
  * Paths use '/'. They are of the volume that anew was started from; "LABEL:PATH" is of the first
- * other one with that label. Names are as the file system has it: FAT's don't tell a from A.
+ * one with that label. Names are as the file system has it: FAT's don't tell a from A.
  */
 
 /* Size of the file in bytes, or HV_ENOT_FOUND, HV_EIO. */
@@ -52,7 +52,10 @@ enum host_file_mode {
  */
 HV_MUST_CHECK enum hv_error host_file_open(const char *path, enum host_file_mode mode,
 					   struct host_file **file);
-/* Exactly @length bytes from or to @offset; a write behind the end makes the file longer. */
+/*
+ * Exactly @length bytes from or to @offset. A write over the end makes the file longer; one that
+ * begins behind it is HV_EINVALID: what the medium had before would be in between.
+ */
 HV_MUST_CHECK enum hv_error host_file_read_at(struct host_file *file, u64 offset, void *buf,
 					      size_t length);
 HV_MUST_CHECK enum hv_error host_file_write_at(struct host_file *file, u64 offset, const void *buf,

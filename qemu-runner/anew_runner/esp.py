@@ -13,8 +13,10 @@ from .errors import CouldNotRun
 MIB = 1024 * 1024
 SECTOR = 512
 START = MIB  # of the partition
-SLACK = 64 * MIB  # for what anew writes
+SLACK = 64  # MiB, for what anew writes
 SMALLEST = 96 * MIB  # a FAT32 needs 65,525 clusters
+# From this size on there are enough clusters of 4 KiB, and with small ones too many to look after.
+LARGE = 288 * MIB
 CONF_NAME = "anew.conf"
 EVENTS = "\n[anew]\nevents = console\n"
 
@@ -76,16 +78,36 @@ def _mtool(*command):
         raise CouldNotRun(f"{' '.join(command)} failed: {done.stdout.strip()}")
 
 
-def make_image(image, arch, efi, conf, files):
+def _conf_file(image, conf):
+    """Writes the text @conf beside @image, with what the runner needs, and returns where."""
+    path = image.with_name(CONF_NAME)
+    path.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
+    return path
+
+
+def copy_sparse(source, target):
+    """Copies a file; what is zero takes no room."""
+    block = 65536
+    with open(source, "rb") as old, open(target, "wb") as new:
+        while data := old.read(block):
+            if data.count(0) == len(data):
+                new.seek(len(data), 1)
+            else:
+                new.write(data)
+        new.truncate()
+
+
+def make_image(image, arch, efi, conf, files, slack=SLACK):
     """
     Writes the disk image @image: an MBR, and a FAT32 EFI system partition with the application @efi
-    where firmware looks for it, the text @conf as anew.conf, and @files (from collect()).
+    where firmware looks for it, the text @conf as anew.conf, @files (from collect()), and @slack
+    MiB of room. What is empty of it takes no room here.
     """
     efi, image = Path(efi), Path(image)
     if not efi.is_file():
         raise CouldNotRun(f"there is no {efi}; build it with 'make', or name another with --efi")
     content = efi.stat().st_size + sum(path.stat().st_size for path in files.values())
-    size = max(SMALLEST, (content + SLACK + MIB - 1) // MIB * MIB)
+    size = max(SMALLEST, (content + slack * MIB + MIB - 1) // MIB * MIB)
     sectors = size // SECTOR
     with open(image, "wb") as disk:
         disk.truncate(START + size)
@@ -96,11 +118,10 @@ def make_image(image, arch, efi, conf, files):
         disk.seek(510)
         disk.write(b"\x55\xaa")
     drive = f"{image}@@{START}"
-    _mtool("mformat", "-i", drive, "-F", "-c", "1", "-T", str(sectors), "-h", "255", "-s", "63",
+    cluster = "8" if size >= LARGE else "1"
+    _mtool("mformat", "-i", drive, "-F", "-c", cluster, "-T", str(sectors), "-h", "255", "-s", "63",
            "-H", str(START // SECTOR), "-v", "ANEW", "-N", "414e4557", "::")
-    conf_file = image.with_name(CONF_NAME)
-    conf_file.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
-    placed = {ARCHES[arch].boot_file: efi, CONF_NAME: conf_file, **files}
+    placed = {ARCHES[arch].boot_file: efi, CONF_NAME: _conf_file(image, conf), **files}
     made = set()
     for name in placed:
         parts = name.split("/")[:-1]
@@ -111,3 +132,17 @@ def make_image(image, arch, efi, conf, files):
                 made.add(folder.upper())
     for name, path in placed.items():
         _mtool("mcopy", "-i", drive, str(path), f"::/{name}")
+
+
+def copy_image(image, disk, conf):
+    """Copies the disk image @disk to @image; with another anew.conf where @conf is not None."""
+    image, disk = Path(image), Path(disk)
+    if not disk.is_file():
+        raise CouldNotRun(f"there is no disk image {disk}; a machine leaves it as disk.img among "
+                          "its logs")
+    if image.exists() and image.samefile(disk):
+        raise CouldNotRun(f"{disk} can't be copied onto itself; give the machine other logs")
+    copy_sparse(disk, image)
+    if conf is not None:
+        _mtool("mcopy", "-o", "-i", f"{image}@@{START}", str(_conf_file(image, conf)),
+               f"::/{CONF_NAME}")

@@ -50,6 +50,9 @@ class Machine:
                    (paths, None for no initrd), cmdline (None: the demo's) and memory (MiB)
     folder         where the files that conf names are looked up
     files          further files: a dictionary from the path on the disk to the path here
+    slack          room on the disk for what anew writes, in MiB
+    disk           an image that another machine left, to start from a copy of: what is on it counts
+                   in place of all of the above, but conf, which replaces the one there
     logs           a folder for everything that was seen; it is made, its old logs are replaced
     ram            the machine's memory in MiB
     icount         count instructions for time: slow, and the same every time
@@ -59,15 +62,16 @@ class Machine:
     """
 
     def __init__(self, arch=None, machine=None, efi=None, conf=None, folder=".", files=None,
-                 kernel=None, initrd=None, cmdline=None, memory=256, logs=None,
-                 ram=2048, icount=False, gdb=None, command=None, deadline=None):
+                 kernel=None, initrd=None, cmdline=None, memory=256, slack=esp.SLACK,
+                 disk=None, logs=None, ram=2048, icount=False, gdb=None, command=None,
+                 deadline=None):
         self.arch, self.machine_name = qemu.choose(arch, machine)
         self.logs = Path(logs) if logs else TOP / "build/logs" / self.machine_name
         self.on_output = None  # called with each piece of Output, from another thread
         self.on_event = None  # the same with the data of each Event
         self.efi = Path(efi) if efi else default_efi(self.arch)
         self._files = dict(files or {})
-        if conf is None:
+        if conf is None and not disk:
             base = TOP / "build/guest" / self.arch
             if kernel is None:
                 kernel = base / "vmlinuz-6.12"
@@ -78,7 +82,8 @@ class Machine:
             if cmdline is None:
                 cmdline = ARCHES[self.arch].cmdline
             conf = esp.conf_for("kernel", "initrd" if initrd else None, cmdline, memory)
-        self._conf, self._folder = conf, folder
+        self._conf, self._folder, self._slack = conf, folder, slack
+        self._disk = disk
         self._ram, self._icount, self._gdb = ram, icount, gdb
         self._command = list(command) if command else None
         self._image = None
@@ -120,8 +125,7 @@ class Machine:
             if not self._command:
                 chosen = qemu.MODELS[self.machine_name]
                 self._image = self.logs / "disk.img"
-                files = esp.collect(self._conf, self._folder, self._files)
-                esp.make_image(self._image, self.arch, self.efi, self._conf, files)
+                self._make_image()
                 self._command = qemu.command(chosen, self.logs, self._image, self._ram,
                                              self._icount, self._gdb)
             (self.logs / "qemu-command").write_text(shlex.join(self._command) + "\n",
@@ -131,6 +135,13 @@ class Machine:
                 self._log_files[name] = open(self.logs / name, "wb", buffering=0)
         except OSError as error:
             raise CouldNotRun(f"can't make {self.logs} ready: {error}") from None
+
+    def _make_image(self):
+        if self._disk:
+            esp.copy_image(self._image, self._disk, self._conf)
+            return
+        files = esp.collect(self._conf, self._folder, self._files)
+        esp.make_image(self._image, self.arch, self.efi, self._conf, files, self._slack)
 
     def power_on(self):
         """Turns the machine on, with the disk as it was left, and waits for nothing."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .arch import ARCHES, DEFAULT_ARCH
 from .errors import CouldNotRun
+from .esp import copy_sparse
 
 TOP = Path(__file__).resolve().parent.parent.parent
 QEMU_10 = TOP / "build/qemu-10"
@@ -131,18 +132,6 @@ def find_firmware(chosen):
                       f"{' or '.join(map(str, folders))}; {how}")
 
 
-def _copy_sparse(source, target):
-    """Copies a file; what is zero takes no room: arm64's variables are 64 MiB of nothing."""
-    block = 65536
-    with open(source, "rb") as old, open(target, "wb") as new:
-        while data := old.read(block):
-            if data.count(0) == len(data):
-                new.seek(len(data), 1)
-            else:
-                new.write(data)
-        new.truncate()
-
-
 def _escaped(path):
     """@path as an option's value: a comma would begin the next one."""
     return str(path).replace(",", ",,")
@@ -156,7 +145,7 @@ def command(chosen, folder, image, memory, icount=False, gdb=None):
     binary = _binary(chosen)
     code, template = find_firmware(chosen)
     variables = Path(folder) / "firmware-variables.fd"
-    _copy_sparse(template, variables)
+    copy_sparse(template, variables)  # arm64's are 64 MiB of nothing
     words = [*binary,
              "-machine", chosen.machine, "-accel", "tcg", "-cpu", chosen.cpu, "-m", str(memory),
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",

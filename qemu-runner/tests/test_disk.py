@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 import json
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -49,6 +50,43 @@ class ImageTest(unittest.TestCase):
             self.assertEqual(content("anew.conf").decode(), conf + "\n" + esp.EVENTS)
             boot = image.read_bytes()[esp.START:esp.START + 512]
             self.assertEqual(boot[82:90], b"FAT32   ")
+
+    def test_room_for_large_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            (folder / "app.efi").write_bytes(b"app")
+            image = folder / "disk.img"
+            for slack, cluster in ((200, 512), (esp.LARGE // esp.MIB, 4096), (5000, 4096)):
+                esp.make_image(image, "x86_64", folder / "app.efi", "", {}, slack)
+                self.assertGreaterEqual(image.stat().st_size, slack * esp.MIB)
+                self.assertLess(image.stat().st_blocks * 512, 16 * esp.MIB)
+                with open(image, "rb") as disk:
+                    disk.seek(esp.START)
+                    boot = disk.read(512)
+                sectors, fats = struct.unpack_from("<I", boot, 32)[0], boot[16]
+                reserved, fat = (struct.unpack_from("<H", boot, 14)[0],
+                                 struct.unpack_from("<I", boot, 36)[0])
+                self.assertEqual(boot[13] * 512, cluster)
+                # Or it would be taken for a FAT16.
+                self.assertGreaterEqual((sectors - reserved - fats * fat) // boot[13], 65525)
+
+    def test_copy_of_a_disk(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            (folder / "app.efi").write_bytes(b"app")
+            (folder / "other").mkdir()
+            disk, image = folder / "disk.img", folder / "other/disk.img"
+            esp.make_image(disk, "x86_64", folder / "app.efi", "[vm a]", {})
+            esp.copy_image(image, disk, None)
+            self.assertEqual(image.read_bytes(), disk.read_bytes())
+            self.assertLess(image.stat().st_blocks * 512, 16 * esp.MIB)
+            esp.copy_image(image, disk, "[vm b]")
+            text = subprocess.run(["mtype", "-i", f"{image}@@{esp.START}", "::/anew.conf"],
+                                  capture_output=True, check=True).stdout.decode()
+            self.assertEqual(text, "[vm b]\n" + esp.EVENTS)
+            for wrong in (disk, folder / "missing.img"):
+                with self.assertRaises(CouldNotRun):
+                    esp.copy_image(disk, wrong, None)
 
 
 class FirmwareTest(unittest.TestCase):

@@ -88,6 +88,8 @@ class MachineTest(FakeTest):
         machine = self.execute("expect 5 ready\nkill\nstart\nexpect 5 ready\nguest rnd\n"
                                "expect 5 ^[0-9a-f]{32}$")
         self.assertEqual([data["event"] for data in machine.events].count("start"), 1)
+        self.assertEqual((self.logs / "events.jsonl").read_text().count('"start"'), 2)
+        self.assertEqual((self.logs / "guest.log").read_text().count("Linux version"), 2)
         with self.assertRaises(Failed):
             machine.start()
 
