@@ -358,7 +358,7 @@ payloads: $(PAYLOAD_IMAGES)
 
 # Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
-	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c strings.c) arch/arm64/gic_find.c \
+	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c strings.c) arch/arm64/gic_find.c \
 	firmware/host/sha256.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)

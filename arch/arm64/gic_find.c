@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <hv/log.h>
+#include <internal/acpi.h>
 #include <libfdt.h>
 #include <string.h>
 
@@ -37,63 +38,33 @@ static u64 find_redistributor(u64 base, u64 length, u64 mpidr)
 	return 0;
 }
 
-/* ---- ACPI 6.5, sections 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.12 (MADT) ---- */
+/* ---- ACPI 6.5, section 5.2.12 (MADT) ---- */
 
-#define TABLE_HEADER    36
 #define MADT_STRUCTURES 44
 
 #define MADT_GICC 0xb
 #define MADT_GICD 0xc
 #define MADT_GICR 0xe
 
-/* Tables are packed; they may be at any address. */
-static u64 get(const u8 *at, u32 bytes)
-{
-	u64 value = 0;
-
-	memcpy(&value, at, bytes);
-	return value;
-}
-
-static const u8 *find_table(const u8 *rsdp, const char *signature)
-{
-	const u8 *xsdt;
-	u64 length;
-
-	if (memcmp(rsdp, "RSD PTR ", 8) || rsdp[15] < 2)
-		return NULL;
-	xsdt = (const u8 *)(uintptr_t)get(rsdp + 24, 8);
-	if (!xsdt || memcmp(xsdt, "XSDT", 4))
-		return NULL;
-	length = get(xsdt + 4, 4);
-	for (u64 at = TABLE_HEADER; at + 8 <= length; at += 8) {
-		const u8 *table = (const u8 *)(uintptr_t)get(xsdt + at, 8);
-
-		if (table && !memcmp(table, signature, 4))
-			return table;
-	}
-	return NULL;
-}
-
 static void from_gicc(const u8 *entry, u32 length, u64 mpidr, struct gic_found *found)
 {
-	if (length < 76 || get(entry + 68, 8) != (mpidr & MPIDR_AFFINITY))
+	if (length < 76 || acpi_get(entry + 68, 8) != (mpidr & MPIDR_AFFINITY))
 		return;
-	found->gicv = get(entry + 40, 8);
-	found->gich = get(entry + 48, 8);
-	found->maintenance = (u32)get(entry + 56, 4);
-	if (get(entry + 60, 8))
-		found->redistributor = get(entry + 60, 8);
+	found->gicv = acpi_get(entry + 40, 8);
+	found->gich = acpi_get(entry + 48, 8);
+	found->maintenance = (u32)acpi_get(entry + 56, 4);
+	if (acpi_get(entry + 60, 8))
+		found->redistributor = acpi_get(entry + 60, 8);
 }
 
 static bool from_acpi(const u8 *rsdp, u64 mpidr, struct gic_found *found)
 {
-	const u8 *madt = find_table(rsdp, "APIC");
+	const u8 *madt = acpi_find_table(rsdp, "APIC");
 	u64 length;
 
 	if (!madt)
 		return false;
-	length = get(madt + 4, 4);
+	length = acpi_get(madt + 4, 4);
 	for (u64 at = MADT_STRUCTURES; at + 2 <= length && madt[at + 1] >= 2; at += madt[at + 1]) {
 		const u8 *entry = madt + at;
 
@@ -102,10 +73,10 @@ static bool from_acpi(const u8 *rsdp, u64 mpidr, struct gic_found *found)
 		if (entry[0] == MADT_GICC)
 			from_gicc(entry, entry[1], mpidr, found);
 		else if (entry[0] == MADT_GICD && entry[1] >= 16)
-			found->distributor = get(entry + 8, 8);
+			found->distributor = acpi_get(entry + 8, 8);
 		else if (entry[0] == MADT_GICR && entry[1] >= 16 && !found->redistributor)
-			found->redistributor =
-				find_redistributor(get(entry + 4, 8), get(entry + 12, 4), mpidr);
+			found->redistributor = find_redistributor(acpi_get(entry + 4, 8),
+								  acpi_get(entry + 12, 4), mpidr);
 	}
 	return found->distributor;
 }

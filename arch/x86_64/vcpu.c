@@ -5,6 +5,7 @@
 #include <arch/fetch.h>
 #include <arch/policy.h>
 #include <arch/strings.h>
+#include <arch/tsc.h>
 #include <arch/vectors.h>
 #include <hv/state.h>
 #include <internal/arch.h>
@@ -46,24 +47,9 @@ enum hv_error arch_check(void)
 	return HV_EUNSUPPORTED;
 }
 
-/* Calibrated against the firmware's own delay, the best of three: interrupts only lengthen it. */
-static u64 calibrate(void)
-{
-	u64 best = UINT64_MAX;
-
-	for (u32 i = 0; i < 3; i++) {
-		u64 start = rdtsc();
-
-		host_stall_us(10000);
-		best = min_u64(best, rdtsc() - start);
-	}
-	/* Whole kHz, so that CPUID can say the same. */
-	return best / 10 * 1000;
-}
-
 enum hv_error arch_cpu_on(void)
 {
-	tsc_hz = calibrate();
+	tsc_hz = tsc_calibrate();
 	if (!tsc_hz) {
 		log_error("the processor's time-stamp counter doesn't count");
 		return HV_EUNSUPPORTED;

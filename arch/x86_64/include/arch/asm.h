@@ -26,6 +26,14 @@ static inline u64 rdtsc(void)
 	return low | (u64)high << 32;
 }
 
+static inline u32 inl(u16 port)
+{
+	u32 value;
+
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
 struct cpuid_regs {
 	u32 eax, ebx, ecx, edx;
 };
