@@ -571,8 +571,18 @@ static void unmap_registers(struct mem *mem)
 	}
 }
 
+static void end_source(struct mem *mem)
+{
+	struct mem_source *source = mem->source;
+
+	mem->source = NULL;
+	if (source)
+		source->end(source);
+}
+
 void mem_fini(struct mem *mem)
 {
+	end_source(mem);
 	if (mem->root) {
 		unmap_registers(mem);
 		unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
@@ -594,6 +604,7 @@ static void begin_layer(struct mem *mem, u64 *root)
 {
 	mem->root = root;
 	mem->over_image = true;
+	end_source(mem);
 	mem->stale = true;
 	mem->private_pages = 0;
 	mem->table_pages = 1;
@@ -843,6 +854,8 @@ static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
 	}
 
 	entry = entry_at(table, gpa, 0);
+	if (!*entry && mem->source && !mem->source->bring(mem->source, GPA(gpa)))
+		return HV_ENO_MEMORY;
 	if (!*entry)
 		return fill_leaf(mem, entry, gpa);
 	if (!write || (*entry & format->write_bit))

@@ -28,8 +28,14 @@ static bool vm_ready(struct vm *vm)
 			return false;
 	}
 	if (vm->mem_wanted) {
+		struct mem_source *source = vm->mem.source;
+
 		vm->mem_wanted = false;
-		if (pool_refill()) {
+		if (source && source->serve(source)) {
+			/* If it couldn't, the VM has failed. */
+			if (vm->state != VM_RUNNING)
+				return false;
+		} else if (pool_refill()) {
 			vm_fail(vm, "out of memory: the machine has none left to give it; end "
 				    "other VMs or give them less `memory`");
 			return false;
@@ -60,7 +66,7 @@ static u64 nearest_deadline(void)
 	return nearest;
 }
 
-void sched_run_slice(void)
+bool sched_run_ready(void)
 {
 	struct vm *vm = NULL;
 
@@ -74,11 +80,16 @@ void sched_run_slice(void)
 				continue;
 			last_vm = vm;
 			vcpu_run(&vm->vcpus[0]);
-			return;
+			return true;
 		}
 		vm = vm_first();
 	}
-	if (nearest_deadline() > SPIN_NS) {
+	return false;
+}
+
+void sched_run_slice(void)
+{
+	if (!sched_run_ready() && nearest_deadline() > SPIN_NS) {
 		u64 begin = arch_counter();
 
 		host_idle();

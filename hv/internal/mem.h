@@ -111,13 +111,27 @@ extern const struct state_desc mem_layout_state;
 /* The layout of @count @slots. */
 void mem_layout_get(const struct mem_slot *slots, u32 count, struct mem_layout *layout);
 
+/* Where pages of a layer are that didn't come yet. */
+struct mem_source {
+	/*
+	 * Sees to it that what belongs at @gpa is in its place, if it isn't zeros, by mem_write()
+	 * of the whole page; false: it can't be had now.
+	 */
+	bool (*bring)(struct mem_source *source, gpa_t gpa);
+	/* Brings what bring() had to refuse; false: that was nothing. Firmware context. */
+	bool (*serve)(struct mem_source *source);
+	/* The layer is gone. Firmware context. */
+	void (*end)(struct mem_source *source);
+};
+
 /* One VM's memory. Changes only while none of its virtual CPUs runs, but for mem_fault(). */
 struct mem {
 	const struct stage2_format *format;
 	struct pool *pool;
-	u64 *root;       /* table of level 3 */
-	bool over_image; /* on top of an image: fill in by 4 KiB, not 2 MiB */
-	bool stale;      /* entries were changed or removed: flush before the next entry */
+	u64 *root;                 /* table of level 3 */
+	bool over_image;           /* on top of an image: fill in by 4 KiB, not 2 MiB */
+	struct mem_source *source; /* NULL: all of it is here. Of this layer alone */
+	bool stale; /* entries were changed or removed: flush before the next entry */
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */
@@ -159,7 +173,8 @@ bool mem_covers(const struct mem *mem, gpa_t gpa);
 
 /*
  * Makes @gpa accessible after a second-stage fault. HV_OK: enter again (after a flush if
- * mem->stale). HV_ENOT_FOUND: not memory. HV_ENO_MEMORY: the pool is empty.
+ * mem->stale). HV_ENOT_FOUND: not memory. HV_ENO_MEMORY: the pool is empty, or
+ * the page has to come from mem->source first.
  */
 HV_MUST_CHECK enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write);
 

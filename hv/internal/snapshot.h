@@ -111,10 +111,13 @@ HV_MUST_CHECK enum hv_error snapshot_take(struct vm *vm, const char *name, u32 h
 struct restore_request {
 	enum restore_intent intent;
 	bool paused;
+	bool lazy;      /* run it while its memory is read from the volume */
 	const char *vm; /* which VM becomes as in the snapshot; NULL: the one it was taken of */
 	u64 started;    /* host counter when the restore was asked for */
 	snapshot_progress *progress;
 };
+
+struct pager;
 
 /*
  * Puts the VM back to snapshot @s, in place, or makes it if it is not there. It stays paused if it
@@ -165,6 +168,13 @@ HV_MUST_CHECK enum hv_error stored_read_config(struct snapshot *s, char *why);
 /* Reads the records and pages of @s into memory; @vm, of its config, says where memory is. */
 HV_MUST_CHECK enum hv_error stored_load(struct snapshot *s, const struct vm *vm,
 					snapshot_progress *progress, char *why);
+
+/*
+ * Reads the records of @s into memory, and where its pages are: *@image is one without pages, which
+ * come by *@pager, that the caller owns as well. Errors as above, nothing is left then.
+ */
+HV_MUST_CHECK enum hv_error stored_open(struct snapshot *s, const struct vm *vm,
+					struct mem_image *image, struct pager **pager, char *why);
 
 /* Reads all of a stored snapshot and checks every byte. HV_OK: it is whole. */
 HV_MUST_CHECK enum hv_error stored_check(struct snapshot *s, snapshot_progress *progress,

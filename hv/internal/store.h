@@ -177,5 +177,19 @@ void store_read_begin(struct store_reader *reader, const struct store_io *io,
  */
 HV_MUST_CHECK enum hv_error store_read_chunk(struct store_reader *reader, u8 *buffer,
 					     store_sink *sink, void *ctx, char *why);
+/*
+ * Reads and checks only the entries of the next chunk into @chunk, and passes over its pages: for
+ * who reads these later, in any order.
+ */
+HV_MUST_CHECK enum hv_error store_read_entries(struct store_reader *reader,
+					       struct store_chunk *chunk, char *why);
+/*
+ * Reads @count pages of one chunk, from the @number-th (from 0) of all on, and checks them against
+ * their @entries.
+ */
+HV_MUST_CHECK enum hv_error store_read_pages(const struct store_io *io,
+					     const struct store_header *header, u64 number,
+					     const struct store_entry *entries, u32 count,
+					     u8 *pages, char *why);
 
 #endif

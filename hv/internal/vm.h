@@ -94,7 +94,7 @@ struct vm {
 	bool state_changed;         /* [v] not reported by an event yet */
 	char cause[VM_CAUSE_MAX];   /* [v] why it is off or failed */
 	bool reset_wanted;          /* [v] the guest asked for a reboot */
-	bool mem_wanted;            /* [v] the pool ran dry; filled up in firmware context */
+	bool mem_wanted;            /* [v] the pool ran dry, or a page is on the volume still */
 	struct mem mem;             /* [v] */
 	struct io_bus io;           /* [c] */
 	struct clock clock;         /* [v] */

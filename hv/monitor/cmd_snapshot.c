@@ -194,6 +194,8 @@ static bool cmd_restore(u32 count, char **args)
 	for (u32 i = 0; i < count; i++) {
 		if (!strcmp(args[i], "--paused"))
 			request.paused = true;
+		else if (!strcmp(args[i], "--lazy"))
+			request.lazy = true;
 		else if (!strcmp(args[i], "--intent") && i + 1 < count && !wanted)
 			wanted = args[++i];
 		else if (!strncmp(args[i], "--intent=", 9) && !wanted)
@@ -303,7 +305,8 @@ const struct monitor_command monitor_snapshot_commands[] = {
 	 cmd_snapshot},
 	{"snapshots", "", "what was kept", cmd_snapshots},
 	{"check", "NAME", "read every byte of one on the volume", cmd_check},
-	{"restore", "NAME --intent INTENT [--paused]", "put the VM back to it", cmd_restore},
+	{"restore", "NAME --intent INTENT [--paused] [--lazy]", "put the VM back to it",
+	 cmd_restore},
 	{"rollback", "[VM]", "back to the snapshot that it came from", cmd_rollback},
 	{"clone", "NAME [COUNT] [--paused]", "new VMs that begin as it", cmd_clone},
 	{"delete", "NAME", "throw a snapshot away", cmd_delete},

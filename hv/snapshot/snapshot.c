@@ -3,6 +3,7 @@
 #include <internal/arch.h>
 #include <internal/event.h>
 #include <internal/host.h>
+#include <internal/pager.h>
 #include <internal/pool.h>
 #include <internal/snapshot.h>
 #include <internal/volume.h>
@@ -119,10 +120,23 @@ void snapshot_fini(void)
 	}
 }
 
+/* VMs that still need the files of the snapshot @name do without them from now on. */
+static enum hv_error complete_users(const char *name, snapshot_progress *progress, char *why)
+{
+	enum hv_error err = HV_OK;
+
+	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next)
+		if (pager_uses(vm, name))
+			err = pager_complete(vm, progress, why);
+	return err;
+}
+
 enum hv_error snapshot_delete(struct snapshot *s, char *why)
 {
-	enum hv_error err = s->stored ? volume_delete(s->name, why) : HV_OK;
+	enum hv_error err = complete_users(s->name, NULL, why);
 
+	if (!err && s->stored)
+		err = volume_delete(s->name, why);
 	if (err)
 		return err;
 	unlink_snapshot(s);
@@ -258,6 +272,11 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 	struct snapshot *s, *before;
 
 	if (!err)
+		err = complete_users(name, progress, why);
+	/* What is not there can't be frozen. */
+	if (!err)
+		err = pager_complete(vm, progress, why);
+	if (!err)
 		err = fill_pool(why);
 	if (!err)
 		err = begin(vm, name, &s, why);
@@ -306,8 +325,18 @@ static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES], char *why)
 	return err;
 }
 
-/* Records, then memory: the first that can't be replaced leaves everything as it was. */
-static enum hv_error replace(struct vm *vm, const struct snapshot *s, char *why)
+/* What a VM is put back to: an image, or one without pages and what brings them. */
+struct memory {
+	struct mem_image image;
+	struct pager *pager;
+};
+
+/*
+ * Records, then memory: the first that can't be replaced leaves everything as it was. @lazy is NULL
+ * when the image of @s is all of it; its pager is the VM's afterwards.
+ */
+static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct memory *lazy,
+			     char *why)
 {
 	struct records_index index;
 	enum hv_error err = records_parse(vm->records, vm->record_count, s->records,
@@ -318,13 +347,17 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, char *why)
 	if (err)
 		return err;
 	give_back();
-	err = mem_attach(&vm->mem, &s->image, &given_up);
+	err = mem_attach(&vm->mem, lazy ? &lazy->image : &s->image, &given_up);
 	if (err) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "no memory for a layer over the snapshot: %s; "
 			 "delete a snapshot or end another VM",
 			 hv_error_text(err));
 		return err;
+	}
+	if (lazy) {
+		pager_attach(lazy->pager, vm, s->name);
+		lazy->pager = NULL;
 	}
 	/* Paused, whatever it was: time stands still while the records find their place. */
 	if (vm->state != VM_PAUSED) {
@@ -376,15 +409,15 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 
 /* @vm has the shape of @s, whose memory is there. */
 static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
-			      const struct restore_request *request, bool new_id,
-			      const u8 id[VMGENID_BYTES], char *why)
+			      const struct restore_request *request, struct memory *lazy,
+			      bool new_id, const u8 id[VMGENID_BYTES], char *why)
 {
 	bool running = vm->state == VM_RUNNING;
 	bool stays = request->paused || vm->state == VM_PAUSED;
 	enum hv_error err;
 
 	vm_pause(vm);
-	err = replace(vm, s, why);
+	err = replace(vm, s, lazy, why);
 	if (err) {
 		if (running)
 			vm_resume(vm);
@@ -433,6 +466,24 @@ static enum hv_error make_vm(const struct snapshot *s, const char *name, struct 
 	return err;
 }
 
+static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
+				    const struct restore_request *request, bool new_id,
+				    const u8 id[VMGENID_BYTES], char *why)
+{
+	struct memory lazy;
+	enum hv_error err = stored_open(s, vm, &lazy.image, &lazy.pager, why);
+
+	if (err)
+		return err;
+	err = fill_pool(why);
+	if (!err)
+		err = put_back(vm, s, request, &lazy, new_id, id, why);
+	mem_image_fini(&lazy.image);
+	if (lazy.pager)
+		pager_close(lazy.pager);
+	return err;
+}
+
 static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 				  const struct restore_request *request, char *why)
 {
@@ -442,11 +493,15 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 
 	if (!err && new_id)
 		err = draw_id(vm, id, why);
-	if (!err && !s->image.root)
+	if (err)
+		return err;
+	if (!s->image.root && request->lazy)
+		return restore_lazily(vm, s, request, new_id, id, why);
+	if (!s->image.root)
 		err = stored_load(s, vm, request->progress, why);
 	if (!err)
 		err = fill_pool(why);
-	return err ? err : put_back(vm, s, request, new_id, id, why);
+	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
 enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
@@ -514,6 +569,7 @@ void snapshot_poll(void)
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 
+		pager_poll(vm);
 		if (!vm->restore.waits || !vm->first_entry_counter)
 			continue;
 		vm->restore.waits = false;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <hv/log.h>
 #include <internal/store.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -440,8 +441,8 @@ static enum hv_error check_chunk(const struct store_reader *reader, struct store
 	return HV_OK;
 }
 
-static enum hv_error check_page(const struct store_reader *reader, const struct store_entry *entry,
-				const u8 *page, char *why)
+static enum hv_error check_entry(struct store_reader *reader, const struct store_entry *entry,
+				 char *why)
 {
 	unsigned long long gpa = entry->gpa;
 
@@ -453,11 +454,27 @@ static enum hv_error check_page(const struct store_reader *reader, const struct 
 	if (entry->zero)
 		return refuse(why, "page at %llxh: its entry has something where zeros must be",
 			      gpa);
-	if (entry->crc != crc32c(reader->id_crc, page, PAGE_SIZE))
+	reader->next = entry->gpa + PAGE_SIZE;
+	return HV_OK;
+}
+
+static enum hv_error check_page(u32 begin, const struct store_entry *entry, const u8 *page,
+				char *why)
+{
+	unsigned long long gpa = entry->gpa;
+
+	if (entry->crc != crc32c(begin, page, PAGE_SIZE))
 		return refuse(why, "page at %llxh is damaged", gpa);
 	if (is_zero(page, PAGE_SIZE))
 		return refuse(why, "page at %llxh is all zeros, such are not stored", gpa);
 	return HV_OK;
+}
+
+/* The chunk that is in @chunk, as far as it was read, is done. */
+static void pass(struct store_reader *reader, const struct store_chunk *chunk)
+{
+	reader->chunks++;
+	reader->pages_left -= chunk->count;
 }
 
 enum hv_error store_read_chunk(struct store_reader *reader, u8 *buffer, store_sink *sink, void *ctx,
@@ -471,14 +488,45 @@ enum hv_error store_read_chunk(struct store_reader *reader, u8 *buffer, store_si
 	if (!err)
 		err = check_chunk(reader, chunk, count, why);
 	for (u32 i = 0; !err && i < count; i++) {
-		err = check_page(reader, &chunk->entries[i], buffer + (i + 1) * PAGE_SIZE, why);
-		reader->next = chunk->entries[i].gpa + PAGE_SIZE;
+		err = check_entry(reader, &chunk->entries[i], why);
+		if (!err)
+			err = check_page(reader->id_crc, &chunk->entries[i],
+					 buffer + (i + 1) * PAGE_SIZE, why);
 	}
 	for (u32 i = 0; !err && i < count; i++)
 		err = sink(ctx, GPA(chunk->entries[i].gpa), buffer + (i + 1) * PAGE_SIZE, why);
-	if (err)
-		return err;
-	reader->chunks++;
-	reader->pages_left -= count;
-	return HV_OK;
+	if (!err)
+		pass(reader, chunk);
+	return err;
+}
+
+enum hv_error store_read_entries(struct store_reader *reader, struct store_chunk *chunk, char *why)
+{
+	u32 count = (u32)min_u64(reader->pages_left, STORE_CHUNK_PAGES);
+	enum hv_error err = get(reader->io, chunk_offset(reader->header, reader->chunks), chunk,
+				sizeof(*chunk), why);
+
+	if (!err)
+		err = check_chunk(reader, chunk, count, why);
+	for (u32 i = 0; !err && i < count; i++)
+		err = check_entry(reader, &chunk->entries[i], why);
+	if (!err)
+		pass(reader, chunk);
+	return err;
+}
+
+enum hv_error store_read_pages(const struct store_io *io, const struct store_header *header,
+			       u64 number, const struct store_entry *entries, u32 count, u8 *pages,
+			       char *why)
+{
+	u32 chunk = (u32)(number / STORE_CHUNK_PAGES);
+	u32 first = (u32)(number % STORE_CHUNK_PAGES);
+	enum hv_error err;
+
+	HV_ASSERT(first + count <= STORE_CHUNK_PAGES);
+	err = get(io, chunk_offset(header, chunk) + (first + 1) * PAGE_SIZE, pages,
+		  count * PAGE_SIZE, why);
+	for (u32 i = 0; !err && i < count; i++)
+		err = check_page(id_crc(header), &entries[i], pages + i * PAGE_SIZE, why);
+	return err;
 }

@@ -2,6 +2,7 @@
 /* Snapshots between memory and the volume: what goes into the files, and how it comes back. */
 #include <internal/arch.h>
 #include <internal/host.h>
+#include <internal/pager.h>
 #include <internal/pool.h>
 #include <internal/sched.h>
 #include <internal/snapshot.h>
@@ -76,7 +77,8 @@ u64 stored_size(const struct snapshot *s, u64 *pages)
 	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
 }
 
-static void describe(const struct snapshot *s, u64 generation, struct store_header *about)
+static void describe(const struct snapshot *s, u64 generation, u64 part_bytes,
+		     struct store_header *about)
 {
 	memset(about, 0, sizeof(*about));
 	snprintf(about->arch, sizeof(about->arch), "%s", s->arch);
@@ -88,7 +90,7 @@ static void describe(const struct snapshot *s, u64 generation, struct store_head
 	memcpy(about->parent, s->parent.id, sizeof(about->parent));
 	about->generation = generation;
 	about->wall = s->wall;
-	about->part_bytes = VOLUME_PART_BYTES;
+	about->part_bytes = part_bytes;
 }
 
 static enum hv_error write_pages(struct store_writer *writer, const struct snapshot *s, u64 all,
@@ -140,7 +142,7 @@ enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char
 	bytes = stored_size(s, &pages);
 	err = volume_create(&file, s->name, bytes, &generation, why);
 	if (!err) {
-		describe(s, generation, &about);
+		describe(s, generation, file.part_bytes, &about);
 		err = write_all(&file, s, bytes, buffer, &about, progress);
 		volume_close(&file, !err);
 		if (err)
@@ -346,6 +348,53 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 	if (!err)
 		err = read_image(&file, s, &header, vm, progress, why);
 	volume_close(&file, false);
+	return err;
+}
+
+/* An image without pages of a memory like @vm's. */
+static enum hv_error empty_image(const struct snapshot *s, const struct vm *vm,
+				 struct mem_image *image, char *why)
+{
+	enum hv_error err = pool_reserve(0);
+	static struct mem mem;
+
+	if (!err)
+		err = mem_init_like(&mem, &vm->mem);
+	if (!err) {
+		err = mem_freeze(&mem, image);
+		mem_fini(&mem);
+	}
+	return err ? no_memory(s, why) : HV_OK;
+}
+
+enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_image *image,
+			  struct pager **out, char *why)
+{
+	struct pager *pager = pager_alloc();
+	char reason[STORE_WHY_MAX];
+	static struct meta meta;
+	enum hv_error err;
+
+	if (!pager)
+		return no_memory(s, why);
+	err = open_stored(&pager->file, s, &pager->header, why);
+	if (!err)
+		err = read_meta(&pager->file, s, &pager->header, &meta, why);
+	if (!err)
+		err = check_layout(s, &meta, vm, why);
+	if (!err)
+		err = read_state(&pager->file, s, &pager->header, why);
+	if (!err) {
+		err = pager_read_entries(pager, reason);
+		if (err)
+			blame(s, reason, why);
+	}
+	if (!err)
+		err = empty_image(s, vm, image, why);
+	if (err)
+		pager_close(pager);
+	else
+		*out = pager;
 	return err;
 }
 

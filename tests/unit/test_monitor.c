@@ -124,7 +124,7 @@ static void test_list(void **state)
 	expect("stats\r", "halt                             12\r\n");
 	expect("stats one\r", "anew's own pages                256\r\n");
 	expect("stats\r", "asleep, ms                        4\r\n");
-	expect("help\r", "  restore NAME --intent INTENT [--paused]");
+	expect("help\r", "  restore NAME --intent INTENT [--paused] [--lazy]");
 }
 
 static void test_errors_say_what_next(void **state)
@@ -218,7 +218,8 @@ static void test_snapshot_restore(void **state)
 	expect("restore s --intent\r", "error: a restore needs an intent");
 	expect("restore s --intent undo\r", "error: there is no intent undo; say why");
 	assert_int_equal(double_vms[0].state.value, 3);
-	expect("restore s --intent rollback x\r", "usage: restore NAME --intent INTENT [--paused]");
+	expect("restore s --intent rollback x\r",
+	       "usage: restore NAME --intent INTENT [--paused] [--lazy]");
 	expect("restore x --intent rollback\r", "there is no snapshot x");
 	expect("restore s --intent rollback\r",
 	       "one is as in snapshot s, with a new id, and running");
