@@ -454,6 +454,13 @@ fuzz: $(FUZZ_TARGETS)
 $(B)/host/check_conf: $(B)/host/tools/check_conf.o $(B)/host/libanew.a
 	@$(HOSTCC) $(HOST_CFLAGS) $^ -o $@
 
+$(B)/host/anew-snap: $(B)/host/tools/anew_snap.o $(B)/host/libanew.a
+	@echo "  HOSTLD    $@"
+	@$(HOSTCC) $(HOST_CFLAGS) $^ -o $@
+
+.PHONY: tools
+tools: $(B)/host/anew-snap
+
 CONF ?= anew.conf
 
 .PHONY: check-conf
@@ -548,6 +555,7 @@ help:
 	@echo "make test-unit       unit tests on this machine; TEST=NAME for one"
 	@echo "make fuzz            every fuzz target, FUZZ_TIME=$(FUZZ_TIME) seconds each"
 	@echo "make check-conf      check CONF=anew.conf as the hypervisor reads it"
+	@echo "make tools           $(B)/host/anew-snap: info FILE, check FILE: snapshots on disk"
 	@echo "make check-headers   every header compiles alone"
 	@echo "make check-format    every file is as clang-format wants it; make format makes it so"
 	@echo "make clean           remove what was built; distclean: also libraries and downloads"

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <internal/config.h>
 #include <internal/snapshot.h>
 #include <stdio.h>
 
