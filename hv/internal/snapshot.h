@@ -20,6 +20,16 @@ static_assert(sizeof(((struct state_desc *)0)->name) == 16, "layout of the forma
 
 #define RECORDS_WHY_MAX 160
 
+/*
+ * The next of the records in @length hostile bytes at @buf: @header is a copy of its header,
+ * *@fields points at the header->length bytes behind it, *@offset (at first 0) moves on. To be
+ * called until
+ * *@offset is @length. HV_ECORRUPT when it is cut off; @why as below.
+ */
+HV_MUST_CHECK enum hv_error records_next(const u8 *buf, size_t length, size_t *offset,
+					 struct record_header *header, const u8 **fields,
+					 char *why);
+
 /* Where in the bytes the fields of each record are, in the order of the VM's table. */
 struct records_index {
 	const u8 *fields[VM_RECORD_MAX];

@@ -15,14 +15,18 @@
 #define STORE_ID      16u
 #define STORE_NAME    32u
 
-/* Little-endian. Texts end with a zero and are filled up with zeros. */
+/*
+ * Little-endian. Texts are printable ASCII, end with a zero and are filled up with zeros; only
+ * parent_name may be empty. The first four members, id and crc are so in every version.
+ */
 struct store_header {
 	char magic[8];
 	u32 version;
 	u32 header_bytes; /* PAGE_SIZE */
 	char arch[16];    /* arch_name() */
 	char name[STORE_NAME];
-	u8 id[STORE_ID]; /* random, of this snapshot alone; begins each of the checksums below */
+	/* Random, not zeros, of this snapshot alone; begins each of the checksums below. */
+	u8 id[STORE_ID];
 	u8 parent[STORE_ID]; /* id of the snapshot that the VM came from; zeros: none, it was booted
 			      */
 	char parent_name[STORE_NAME];
@@ -31,11 +35,11 @@ struct store_header {
 	u64 generation; /* among the snapshots of this name: the highest that is whole counts */
 	u64 wall;       /* seconds since 1970 (UTC), 0: unknown */
 	u64 length;     /* bytes of all of it, this header included */
-	u64 part_bytes; /* of each file but the last */
+	u64 part_bytes; /* of each file but the last, whole pages */
 	u64 page_count; /* pages that are stored; all others are zeros */
 	/*
 	 * The two areas of records, each from a page's start and filled up with zeros to the next;
-	 * the checksums are over the filled-up area.
+	 * the checksums are over the filled-up area. STORE_AREA_MAX bytes each at most.
 	 */
 	u32 meta_length; /* bytes: what the VM is (config, layout) */
 	u32 meta_crc;
@@ -45,13 +49,19 @@ struct store_header {
 	u32 crc; /* of all bytes before */
 };
 static_assert(sizeof(struct store_header) == PAGE_SIZE, "layout of the format");
+static_assert(offsetof(struct store_header, meta_length) == 232, "layout of the format");
+
+/* So that STORE_CHUNK_BYTES have room for either area. */
+#define STORE_AREA_MAX MIB(1)
 
 /*
  * Pages come in chunks: a page of entries, and then the pages that they are about. All but the last
- * chunk are full: STORE_CHUNK_BYTES. Addresses rise from entry to entry and from chunk to chunk.
+ * chunk are full: STORE_CHUNK_BYTES. Addresses rise from entry to entry and from chunk to chunk and
+ * are below 2^48. A page of zeros is not stored.
  */
 #define STORE_CHUNK_PAGES 255u
 #define STORE_CHUNK_BYTES ((STORE_CHUNK_PAGES + 1) * PAGE_SIZE)
+static_assert(STORE_CHUNK_BYTES >= STORE_AREA_MAX, "an area fits in the buffer");
 
 struct store_entry {
 	u64 gpa; /* of the page, guest-physical */
@@ -97,15 +107,20 @@ struct store_writer {
 };
 
 /*
- * Begins a snapshot: @about has names, ids, generation, wall and part_bytes, the rest is filled in.
- * A page of zeros is written in the header's place, then the records. @buffer, STORE_CHUNK_BYTES of
- * the caller's and aligned to 8, is in use until store_write_end(). Errors are those of @io.
+ * Begins a snapshot: @about has all texts (arch and build too), ids, generation, wall and
+ * part_bytes, the rest is filled in. A page of zeros is written in the header's place, then the
+ * records. @buffer, STORE_CHUNK_BYTES of the caller's and aligned to 8, is in use until
+ * store_write_end(). HV_EINVALID: no reader would take such a header; HV_ETOO_BIG: an area is
+ * longer than STORE_AREA_MAX; or the errors of @io.
  */
 HV_MUST_CHECK enum hv_error store_write_begin(struct store_writer *writer,
 					      const struct store_io *io, u8 *buffer,
 					      const struct store_header *about, const void *meta,
 					      u32 meta_length, const void *state, u32 state_length);
-/* Adds the page of 4 KiB at @gpa; one of zeros is left out. Addresses must rise. */
+/*
+ * Adds the page of 4 KiB at @gpa; one of zeros is left out. HV_EINVALID: @gpa is not above the last
+ * one, or no page's address; or the errors of @io.
+ */
 HV_MUST_CHECK enum hv_error store_write_page(struct store_writer *writer, gpa_t gpa,
 					     const void *page);
 /*
@@ -120,8 +135,9 @@ HV_MUST_CHECK enum hv_error store_write_end(struct store_writer *writer);
 
 /*
  * Reads and checks the header alone. HV_ECORRUPT: not a snapshot, damaged, or not whole;
- * HV_EUNSUPPORTED: of a newer version. @why (STORE_WHY_MAX bytes) says what and where. After
- * HV_EUNSUPPORTED, magic, version and arch can be relied upon.
+ * HV_EUNSUPPORTED: of a newer version; the errors of @io. @why (STORE_WHY_MAX bytes) says what and
+ * where. What can't be relied upon is zeros then: all of @header; after HV_EUNSUPPORTED all but
+ * magic, version, header_bytes and arch; nothing when only @io->size is not the header's length.
  */
 HV_MUST_CHECK enum hv_error store_read_header(const struct store_io *io,
 					      struct store_header *header, char *why);
@@ -147,7 +163,10 @@ struct store_reader {
 	u64 next; /* the lowest address that may come */
 };
 
-/* Takes one page of the snapshot. An error ends the reading; @why gets the reason. */
+/*
+ * Takes one page of the snapshot. An error ends the reading; @why (STORE_WHY_MAX bytes) gets the
+ * reason.
+ */
 typedef enum hv_error store_sink(void *ctx, gpa_t gpa, const void *page, char *why);
 
 void store_read_begin(struct store_reader *reader, const struct store_io *io,

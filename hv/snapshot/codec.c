@@ -70,12 +70,30 @@ static void explain(char *why, const struct record_header *header, const char *f
 	va_end(args);
 }
 
-/*
- * One record of which @left bytes follow the header; its place in @records into *@at, which says
- * where it probably is.
- */
+enum hv_error records_next(const u8 *buf, size_t length, size_t *offset,
+			   struct record_header *header, const u8 **fields, char *why)
+{
+	size_t left = length - *offset;
+
+	if (left < sizeof(*header)) {
+		snprintf(why, RECORDS_WHY_MAX, "the records end in the middle of a header");
+		return HV_ECORRUPT;
+	}
+	memcpy(header, buf + *offset, sizeof(*header));
+	left -= sizeof(*header);
+	if (header->length > left) {
+		explain(why, header, "is %u bytes, %llu are left", header->length,
+			(unsigned long long)left);
+		return HV_ECORRUPT;
+	}
+	*fields = buf + *offset + sizeof(*header);
+	*offset += sizeof(*header) + header->length;
+	return HV_OK;
+}
+
+/* One record; its place in @records into *@at, which says where it probably is. */
 static enum hv_error parse_one(const struct vm_record *records, u32 count,
-			       const struct record_header *header, size_t left,
+			       const struct record_header *header,
 			       const struct records_index *index, u32 *at, char *why)
 {
 	const struct state_desc *desc;
@@ -95,9 +113,9 @@ static enum hv_error parse_one(const struct vm_record *records, u32 count,
 			header->version, desc->version);
 		return HV_EUNSUPPORTED;
 	}
-	if (header->length != state_packed_size(desc) || header->length > left) {
-		explain(why, header, "is %u bytes, must be %u, %llu are left", header->length,
-			(u32)state_packed_size(desc), (unsigned long long)left);
+	if (header->length != state_packed_size(desc)) {
+		explain(why, header, "is %u bytes, must be %u", header->length,
+			(u32)state_packed_size(desc));
 		return HV_ECORRUPT;
 	}
 	return HV_OK;
@@ -112,20 +130,15 @@ enum hv_error records_parse(const struct vm_record *records, u32 count, const u8
 
 	memset(index, 0, sizeof(*index));
 	while (offset < length) {
-		enum hv_error err;
+		const u8 *fields;
+		enum hv_error err = records_next(buf, length, &offset, &header, &fields, why);
 
-		if (length - offset < sizeof(header)) {
-			snprintf(why, RECORDS_WHY_MAX, "the records end in the middle of a header");
-			return HV_ECORRUPT;
-		}
-		memcpy(&header, buf + offset, sizeof(header));
-		offset += sizeof(header);
-		err = parse_one(records, count, &header, length - offset, index, &at, why);
+		if (!err)
+			err = parse_one(records, count, &header, index, &at, why);
 		if (err)
 			return err;
 		/* As they were saved, they are in the order of the table. */
-		index->fields[at++] = buf + offset;
-		offset += header.length;
+		index->fields[at++] = fields;
 	}
 	for (u32 i = 0; i < count; i++) {
 		if (!index->fields[i]) {
