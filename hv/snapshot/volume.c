@@ -355,6 +355,7 @@ static enum hv_error open_slot(struct volume_file *file, const struct files *fil
 	*file = (struct volume_file){
 		.io = {.read = read, .ctx = file}, .slot = slot, .part_bytes = VOLUME_PART_BYTES};
 	*header = (struct store_header){0};
+	why[0] = 0;
 	memcpy(file->name, files->name, sizeof(file->name));
 	file_path(path, file->name, slot, 0);
 	err = host_file_open(path, HOST_FILE_READ, &file->first);

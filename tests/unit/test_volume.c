@@ -187,6 +187,7 @@ static void take_listed(void *ctx, const char *name, const struct store_header *
 
 	(void)ctx;
 	assert_true(listed_count <= LISTED);
+	assert_int_equal(!text[0], err == HV_OK);
 	strcpy(l->name, name);
 	l->err = err;
 	l->header = *header;
