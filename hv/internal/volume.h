@@ -19,21 +19,24 @@
 
 #define VOLUME_WHY_MAX 256
 
-/* A snapshot that is read or written. */
+/* A snapshot that is read or written. It stays where it is: the context of @io is itself. */
 struct volume_file {
 	struct store_io io;
 	u32 slot; /* which of the two that a name has */
 	char name[CONFIG_NAME_MAX];
-	struct host_file *part; /* the file in hand */
-	u32 part_number;
-	u32 parts_made; /* while it is written */
+	struct host_file *first; /* the header's file, open all the while */
+	struct host_file *part;  /* the further one in hand, or NULL */
+	u32 part_number;         /* of that, from 1 */
 	bool writing;
-	u64 written; /* bytes, so far */
+	u32 parts_made; /* while it is written, the first included */
+	u64 written;    /* bytes, so far */
+	/* Of each file but the last, for the header. VOLUME_PART_BYTES after volume_create(). */
+	u64 part_bytes;
 };
 
 /*
- * @folder is where snapshots are from now on; it is kept. A colon in it ends the name of another
- * volume (host.h).
+ * @folder is where snapshots are from now on, in less than CONFIG_PATH_MAX bytes. A colon in it
+ * ends the label of a volume (host.h).
  */
 void volume_init(const char *folder);
 
@@ -47,14 +50,20 @@ typedef void volume_each(void *ctx, const char *name, const struct store_header 
 			 enum hv_error err, const char *why);
 HV_MUST_CHECK enum hv_error volume_list(volume_each *each, void *ctx);
 
-/* Opens the snapshot @name that counts for reading, and reads its header. @why: VOLUME_WHY_MAX. */
+/*
+ * Opens the snapshot @name that counts for reading, and reads its header. HV_ENOT_FOUND, or as
+ * volume_list() has it; there is nothing to close then. @why: VOLUME_WHY_MAX bytes.
+ */
 HV_MUST_CHECK enum hv_error volume_open(struct volume_file *file, const char *name,
 					struct store_header *header, char *why);
 
 /*
  * Makes the files of a new snapshot @name of about @bytes, beside the one of that name that counts,
- * if there is one; *@generation is the one that it must have. HV_ENO_SPACE, HV_EDENIED for a volume
- * that can't be written, HV_EIO.
+ * if there is one; *@generation is the one that it must have. Written from its beginning to its
+ * end; only the header is written again. HV_EINVALID for what is no name, HV_EEXISTS for one that
+ * differs from another's in capital letters alone, HV_ETOO_BIG, HV_ENO_SPACE, HV_EDENIED for a
+ * volume that can't be written, HV_ENOT_FOUND for one that is not there, HV_EIO; there is nothing
+ * to close then.
  */
 HV_MUST_CHECK enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes,
 					  u64 *generation, char *why);
@@ -66,7 +75,10 @@ HV_MUST_CHECK enum hv_error volume_create(struct volume_file *file, const char *
  */
 void volume_close(struct volume_file *file, bool whole);
 
-/* Deletes every file of the snapshot @name, the header first. HV_OK when there is none. */
+/*
+ * Deletes every file of the snapshot @name, the header first. HV_OK when there is none; HV_EDENIED,
+ * HV_EIO.
+ */
 HV_MUST_CHECK enum hv_error volume_delete(const char *name, char *why);
 
 #endif

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot is the file NAME~SLOT.snap, which begins with its header, and goes on in NAME~SLOT.001
+ * and so on. A name has two slots. A new snapshot is written into the slot that does not count, and
+ * counts itself as soon as its header is on the medium, which has the higher generation; only then
+ * does the other slot's go. What is deleted loses its header's file first, and so is nothing from
+ * then on, whatever is left of it.
+ */
+#include <hv/log.h>
+#include <internal/volume.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SLOTS     2u
+#define PARTS_MAX 999u /* after the first, three digits */
+#define NAMES_MAX 256u
+/* For folders, and for the ends of clusters that files don't fill. */
+#define SPACE_SLACK MIB(1)
+#define FILE_MAX    (CONFIG_NAME_MAX + 8)
+#define PATH_MAX    (CONFIG_PATH_MAX + FILE_MAX)
+#define ELSEWHERE   "name a folder of another volume as `snapshots` in [anew] of anew.conf"
+
+/* What there is of one name. */
+struct files {
+	char name[CONFIG_NAME_MAX]; /* as the header's file has it, if there is one */
+	bool there[SLOTS];          /* the header's file */
+	u32 last[SLOTS];            /* the highest number of a further part; 0: none */
+	u64 size[SLOTS];            /* of the header's file, bytes */
+};
+
+struct scan {
+	const char *name; /* the one that is looked for; NULL: all */
+	struct files *files;
+	u32 count, max;
+	bool more;
+};
+
+static char folder[CONFIG_PATH_MAX] = VOLUME_FOLDER;
+
+HV_PRINTF(3, 4)
+static enum hv_error refuse(enum hv_error err, char *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, VOLUME_WHY_MAX, format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- names ---- */
+
+static void file_name(char file[FILE_MAX], const char *name, u32 slot, u32 part)
+{
+	if (part)
+		snprintf(file, FILE_MAX, "%s~%u.%03u", name, slot, part);
+	else
+		snprintf(file, FILE_MAX, "%s~%u.snap", name, slot);
+}
+
+static void file_path(char path[PATH_MAX], const char *name, u32 slot, u32 part)
+{
+	size_t length = strlen(folder);
+	bool root = !length || folder[length - 1] == ':';
+	char file[FILE_MAX];
+
+	file_name(file, name, slot, part);
+	snprintf(path, PATH_MAX, "%s%s%s", folder, root ? "" : "/", file);
+}
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* As FAT sees it. */
+static bool same_name(const char *a, const char *b)
+{
+	for (; *a && lower(*a) == lower(*b); a++)
+		b++;
+	return lower(*a) == lower(*b);
+}
+
+/* @part: 0 for the header's file. False for a file that is none of ours. */
+static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, u32 *part)
+{
+	const char *end = strrchr(file, '~');
+	size_t length = end ? (size_t)(end - file) : 0;
+
+	if (!length || length >= CONFIG_NAME_MAX || strlen(end) < strlen("~0.001"))
+		return false;
+	memcpy(name, file, length);
+	name[length] = 0;
+	*slot = (u32)(end[1] - '0');
+	*part = 0;
+	if (!config_name_ok(name) || *slot >= SLOTS || end[2] != '.')
+		return false;
+	if (same_name(end + 3, "snap"))
+		return true;
+	for (end += 3; *end >= '0' && *end <= '9' && *part <= PARTS_MAX; end++)
+		*part = *part * 10 + (u32)(*end - '0');
+	return !*end && *part && *part <= PARTS_MAX;
+}
+
+/* ---- what is there ---- */
+
+static struct files *find_or_add(struct scan *scan, const char *name)
+{
+	struct files *files;
+
+	for (u32 i = 0; i < scan->count; i++)
+		if (same_name(scan->files[i].name, name))
+			return &scan->files[i];
+	if (scan->count == scan->max) {
+		scan->more = true;
+		return NULL;
+	}
+	files = &scan->files[scan->count++];
+	*files = (struct files){0};
+	memcpy(files->name, name, strlen(name) + 1);
+	return files;
+}
+
+static void scan_file(void *ctx, const char *file, u64 size)
+{
+	struct scan *scan = ctx;
+	char name[CONFIG_NAME_MAX];
+	struct files *files;
+	u32 slot, part;
+
+	if (!parse_file(file, name, &slot, &part) || (scan->name && !same_name(scan->name, name)))
+		return;
+	files = find_or_add(scan, name);
+	if (!files)
+		return;
+	if (part) {
+		files->last[slot] = (u32)max_u64(files->last[slot], part);
+		return;
+	}
+	/* A part's name has no small letters in some file systems. */
+	memcpy(files->name, name, sizeof(name));
+	files->there[slot] = true;
+	files->size[slot] = size;
+}
+
+static enum hv_error scan_folder(struct scan *scan)
+{
+	enum hv_error err = host_folder_read(folder, scan_file, scan);
+	u64 bytes;
+
+	if (err != HV_ENOT_FOUND)
+		return err;
+	/* Either that folder, or its whole volume. */
+	err = host_volume_free(folder, &bytes);
+	return err == HV_EDENIED ? HV_OK : err;
+}
+
+static enum hv_error find_files(const char *name, struct files *files, char *why)
+{
+	struct scan scan = {.name = name, .files = files, .max = 1};
+	enum hv_error err;
+
+	*files = (struct files){0};
+	err = scan_folder(&scan);
+	if (err == HV_ENOT_FOUND)
+		return refuse(err, why, "there is no volume of %s; plug it in, or " ELSEWHERE,
+			      folder);
+	if (err)
+		return refuse(err, why, "the folder %s can't be read: %s", folder,
+			      hv_error_text(err));
+	return HV_OK;
+}
+
+/* ---- the bytes of one snapshot ---- */
+
+static void close_files(struct volume_file *file)
+{
+	if (file->part)
+		host_file_close(file->part);
+	if (file->first)
+		host_file_close(file->first);
+	file->part = file->first = NULL;
+}
+
+static enum hv_error flush(void *ctx)
+{
+	struct volume_file *file = ctx;
+	enum hv_error err = file->part ? host_file_flush(file->part) : HV_OK;
+
+	return err ? err : host_file_flush(file->first);
+}
+
+/* Takes part @number in hand, which is not the first. */
+static enum hv_error take_part(struct volume_file *file, u64 number)
+{
+	char path[PATH_MAX];
+	enum hv_error err = HV_OK;
+
+	if (number > PARTS_MAX)
+		return HV_ETOO_BIG;
+	if (file->writing && number != file->parts_made)
+		return HV_EINVALID;
+	if (file->part) {
+		if (file->writing)
+			err = host_file_flush(file->part);
+		host_file_close(file->part);
+		file->part = NULL;
+	}
+	if (err)
+		return err;
+	file_path(path, file->name, file->slot, (u32)number);
+	err = host_file_open(path, file->writing ? HOST_FILE_CREATE : HOST_FILE_READ, &file->part);
+	if (err) {
+		file->part = NULL;
+		return err;
+	}
+	file->part_number = (u32)number;
+	file->parts_made++;
+	return HV_OK;
+}
+
+/* The file where byte @offset is, and up to how many of @length it has from there. */
+static enum hv_error locate(struct volume_file *file, u64 *offset, size_t *length,
+			    struct host_file **part)
+{
+	u64 number = *offset / file->part_bytes;
+	enum hv_error err = HV_OK;
+
+	*offset %= file->part_bytes;
+	*length = min_u64(*length, file->part_bytes - *offset);
+	if (number && (!file->part || number != file->part_number))
+		err = take_part(file, number);
+	*part = number ? file->part : file->first;
+	return err;
+}
+
+static enum hv_error read(void *ctx, u64 offset, void *buf, size_t length)
+{
+	struct volume_file *file = ctx;
+	u8 *to = buf;
+
+	while (length) {
+		struct host_file *part;
+		u64 from = offset;
+		size_t chunk = length;
+		enum hv_error err = locate(file, &from, &chunk, &part);
+
+		if (!err)
+			err = host_file_read_at(part, from, to, chunk);
+		if (err)
+			return err;
+		offset += chunk;
+		to += chunk;
+		length -= chunk;
+	}
+	return HV_OK;
+}
+
+static enum hv_error write(void *ctx, u64 offset, const void *buf, size_t length)
+{
+	struct volume_file *file = ctx;
+	bool begins = !file->written;
+	const u8 *from = buf;
+
+	while (length) {
+		struct host_file *part;
+		u64 to = offset;
+		size_t chunk = length;
+		enum hv_error err = locate(file, &to, &chunk, &part);
+
+		if (!err)
+			err = host_file_write_at(part, to, from, chunk);
+		if (err)
+			return err;
+		offset += chunk;
+		from += chunk;
+		length -= chunk;
+		file->written = max_u64(file->written, offset);
+	}
+	/* Its place on the medium may have the header of a deleted snapshot, which must not show.
+	 */
+	return begins ? flush(file) : HV_OK;
+}
+
+/* ---- which one counts ---- */
+
+static enum hv_error part_size(const struct files *files, u32 slot, u32 part, u64 *size)
+{
+	char path[PATH_MAX];
+
+	if (!part) {
+		*size = files->size[slot];
+		return HV_OK;
+	}
+	file_path(path, files->name, slot, part);
+	return host_file_size(path, size);
+}
+
+/* @header is sound in itself. */
+static enum hv_error check_parts(const struct files *files, u32 slot,
+				 const struct store_header *header, char *why)
+{
+	u64 left = header->length, size = 0;
+	char file[FILE_MAX];
+
+	if (!header->part_bytes || (left - 1) / header->part_bytes > PARTS_MAX)
+		return refuse(HV_ECORRUPT, why, "%s is of parts of %llu bytes, which can't be",
+			      files->name, (unsigned long long)header->part_bytes);
+	for (u32 part = 0; left; part++) {
+		u64 wanted = min_u64(left, header->part_bytes);
+		enum hv_error err = part_size(files, slot, part, &size);
+
+		file_name(file, files->name, slot, part);
+		if (err == HV_ENOT_FOUND)
+			return refuse(HV_ECORRUPT, why, "%s is missing", file);
+		if (err)
+			return refuse(err, why, "%s can't be read: %s", file, hv_error_text(err));
+		if (size != wanted)
+			return refuse(HV_ECORRUPT, why, "%s is %llu bytes, must be %llu", file,
+				      (unsigned long long)size, (unsigned long long)wanted);
+		left -= wanted;
+	}
+	return HV_OK;
+}
+
+static enum hv_error check_slot(struct volume_file *file, const struct files *files,
+				struct store_header *header, char *why)
+{
+	char text[STORE_WHY_MAX] = "", name[FILE_MAX];
+	enum hv_error err;
+
+	file->io.size = files->size[file->slot];
+	err = store_read_header(&file->io, header, text);
+	/* Otherwise it is sound, and only longer than its first file. */
+	if (err && (err != HV_ECORRUPT || !header->length)) {
+		file_name(name, files->name, file->slot, 0);
+		return refuse(err, why, "%s: %s", name, text);
+	}
+	err = check_parts(files, file->slot, header, why);
+	if (err)
+		return err;
+	file->io.size = header->length;
+	file->part_bytes = header->part_bytes;
+	return HV_OK;
+}
+
+/* Opens the snapshot in @slot for reading, if it is one; it is closed again after an error. */
+static enum hv_error open_slot(struct volume_file *file, const struct files *files, u32 slot,
+			       struct store_header *header, char *why)
+{
+	char path[PATH_MAX];
+	enum hv_error err;
+
+	*file = (struct volume_file){
+		.io = {.read = read, .ctx = file}, .slot = slot, .part_bytes = VOLUME_PART_BYTES};
+	*header = (struct store_header){0};
+	why[0] = 0;
+	memcpy(file->name, files->name, sizeof(file->name));
+	file_path(path, file->name, slot, 0);
+	err = host_file_open(path, HOST_FILE_READ, &file->first);
+	if (err) {
+		file->first = NULL;
+		return refuse(err, why, "%s can't be opened: %s", path, hv_error_text(err));
+	}
+	err = check_slot(file, files, header, why);
+	if (err)
+		close_files(file);
+	return err;
+}
+
+/* Which of two is worth more, by how opening them ended. */
+static u32 worth(enum hv_error err)
+{
+	switch (err) {
+	case HV_OK:
+		return 3;
+	case HV_EUNSUPPORTED: /* a later version may have use for it */
+		return 2;
+	case HV_ECORRUPT:
+		return 0;
+	default:
+		return 1;
+	}
+}
+
+/* The slot that counts of two that are there; *@highest is the highest generation. */
+static u32 choose(const struct files *files, struct volume_file *file, struct store_header *header,
+		  u64 *highest, char *why)
+{
+	u64 generation[SLOTS];
+	u32 value[SLOTS];
+
+	for (u32 slot = 0; slot < SLOTS; slot++) {
+		value[slot] = worth(open_slot(file, files, slot, header, why));
+		generation[slot] = header->generation;
+		close_files(file);
+	}
+	*highest = max_u64(generation[0], generation[1]);
+	if (value[0] != value[1])
+		return value[1] > value[0];
+	return generation[1] > generation[0];
+}
+
+/* Opens the one that counts. HV_ENOT_FOUND: there is none. *@highest: see choose(). */
+static enum hv_error open_counting(struct volume_file *file, const struct files *files,
+				   struct store_header *header, u64 *highest, char *why)
+{
+	bool two = files->there[0] && files->there[1];
+	enum hv_error err;
+	u32 slot;
+
+	*highest = 0;
+	if (!files->there[0] && !files->there[1])
+		return HV_ENOT_FOUND;
+	slot = two ? choose(files, file, header, highest, why) : files->there[1];
+	err = open_slot(file, files, slot, header, why);
+	*highest = max_u64(*highest, header->generation);
+	return err;
+}
+
+/* ---- deleting ---- */
+
+static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
+{
+	for (u32 part = 0; part <= files->last[slot]; part++) {
+		char path[PATH_MAX];
+		enum hv_error err;
+
+		file_path(path, files->name, slot, part);
+		err = host_file_delete(path);
+		if (err)
+			return refuse(err, why, "%s can't be deleted: %s", path,
+				      hv_error_text(err));
+	}
+	return HV_OK;
+}
+
+enum hv_error volume_delete(const char *name, char *why)
+{
+	struct store_header header;
+	struct volume_file file;
+	struct files files;
+	enum hv_error err;
+	u64 generation;
+	u32 last = 0;
+
+	err = find_files(name, &files, why);
+	if (err || strcmp(files.name, name))
+		return err;
+	/* An earlier one that does not count any more must not come back in between. */
+	if (files.there[0] && files.there[1])
+		last = choose(&files, &file, &header, &generation, why);
+	err = delete_slot(&files, !last, why);
+	return err ? err : delete_slot(&files, last, why);
+}
+
+/* ---- the calls ---- */
+
+void volume_init(const char *path)
+{
+	size_t length;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	for (length = strlen(folder); length && folder[length - 1] == '/'; length--)
+		folder[length - 1] = 0;
+}
+
+static void list_files(const struct scan *scan, volume_each *each, void *ctx)
+{
+	struct store_header header;
+
+	for (u32 i = 0; i < scan->count; i++) {
+		const struct files *files = &scan->files[i];
+		char why[VOLUME_WHY_MAX] = "";
+		struct volume_file file;
+		enum hv_error err;
+		u64 generation;
+
+		err = open_counting(&file, files, &header, &generation, why);
+		if (err == HV_ENOT_FOUND && !files->there[0] && !files->there[1])
+			continue;
+		if (!err)
+			close_files(&file);
+		each(ctx, files->name, &header, err, why);
+	}
+}
+
+enum hv_error volume_list(volume_each *each, void *ctx)
+{
+	u32 pages = (u32)pages_of(NAMES_MAX * sizeof(struct files));
+	struct scan scan = {.files = host_alloc_pages(pages), .max = NAMES_MAX};
+	static bool warned;
+	enum hv_error err;
+
+	if (!scan.files)
+		return HV_ENO_MEMORY;
+	err = scan_folder(&scan);
+	if (!err)
+		list_files(&scan, each, ctx);
+	if (scan.more && !warned)
+		log_warn("%s has more than %u snapshots; the others are not listed", folder,
+			 NAMES_MAX);
+	warned |= scan.more;
+	host_free_pages(scan.files, pages);
+	return err;
+}
+
+enum hv_error volume_open(struct volume_file *file, const char *name, struct store_header *header,
+			  char *why)
+{
+	struct files files;
+	enum hv_error err = find_files(name, &files, why);
+	u64 generation;
+
+	if (err)
+		return err;
+	if (strcmp(files.name, name) || (!files.there[0] && !files.there[1]))
+		return refuse(HV_ENOT_FOUND, why, "there is no snapshot %.40s in %s", name, folder);
+	return open_counting(file, &files, header, &generation, why);
+}
+
+static enum hv_error check_new(const struct files *files, const char *name, u64 bytes, char *why)
+{
+	if (!config_name_ok(name))
+		return refuse(HV_EINVALID, why, "%.40s is no name for a snapshot; %s", name,
+			      config_name_rule);
+	if ((files->there[0] || files->there[1]) && strcmp(files->name, name))
+		return refuse(HV_EEXISTS, why,
+			      "there is a snapshot %s in %s, which is the same name to a file "
+			      "system; choose another one",
+			      files->name, folder);
+	if (bytes / VOLUME_PART_BYTES >= PARTS_MAX)
+		return refuse(HV_ETOO_BIG, why, "%llu MiB are too much for a snapshot",
+			      (unsigned long long)(bytes / MIB(1)));
+	return HV_OK;
+}
+
+static enum hv_error check_space(const char *name, u64 bytes, char *why)
+{
+	u64 needed = bytes + SPACE_SLACK, room = 0;
+	enum hv_error err = host_volume_free(folder, &room);
+
+	if (err == HV_EDENIED)
+		return refuse(err, why,
+			      "the volume of %s is write-protected; end that, or " ELSEWHERE,
+			      folder);
+	if (err)
+		return refuse(err, why, "the volume of %s can't be read: %s", folder,
+			      hv_error_text(err));
+	if (room < needed)
+		return refuse(HV_ENO_SPACE, why,
+			      "%s needs %llu MiB, and the volume of %s has %llu MiB free; `delete` "
+			      "a snapshot that is on it, or " ELSEWHERE,
+			      name, (unsigned long long)(ALIGN_UP(needed, MIB(1)) / MIB(1)), folder,
+			      (unsigned long long)(room / MIB(1)));
+	return HV_OK;
+}
+
+/* With all folders above it. */
+static enum hv_error make_folder(char *why)
+{
+	const char *end = strchr(folder, ':');
+	char path[CONFIG_PATH_MAX];
+
+	end = end ? end + 1 : folder;
+	while (*end) {
+		size_t name = strcspn(end, "/");
+		enum hv_error err = HV_OK;
+
+		end += name;
+		snprintf(path, sizeof(path), "%.*s", (int)(end - folder), folder);
+		if (name)
+			err = host_folder_create(path);
+		if (err)
+			return refuse(err, why, "the folder %s can't be made: %s", path,
+				      hv_error_text(err));
+		end += *end == '/';
+	}
+	return HV_OK;
+}
+
+/* The slot for the new one, and its generation; nothing is changed yet. */
+static enum hv_error choose_new(struct volume_file *file, const struct files *files, u32 *slot,
+				u64 *generation, char *why)
+{
+	struct store_header header;
+	enum hv_error err;
+	u64 highest;
+
+	*slot = 0;
+	*generation = 1;
+	if (!files->there[0] && !files->there[1])
+		return HV_OK;
+	err = open_counting(file, files, &header, &highest, why);
+	if (!err)
+		close_files(file);
+	/* It can't be known which generation would be higher. */
+	if (err && err != HV_ECORRUPT && err != HV_EUNSUPPORTED)
+		return err;
+	if (highest == UINT64_MAX)
+		return refuse(HV_ECORRUPT, why,
+			      "%s can't be replaced, its generation is the last; `delete %s` first",
+			      files->name, files->name);
+	*slot = !file->slot;
+	*generation = highest + 1;
+	return HV_OK;
+}
+
+enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes, u64 *generation,
+			    char *why)
+{
+	char path[PATH_MAX];
+	struct files files;
+	enum hv_error err = find_files(name, &files, why);
+	u32 slot;
+
+	if (!err)
+		err = check_new(&files, name, bytes, why);
+	if (!err)
+		err = choose_new(file, &files, &slot, generation, why);
+	if (!err)
+		err = delete_slot(&files, slot, why);
+	if (!err)
+		err = check_space(name, bytes, why);
+	if (!err)
+		err = make_folder(why);
+	if (err)
+		return err;
+	*file = (struct volume_file){
+		.io = {.read = read, .write = write, .flush = flush, .ctx = file},
+		.slot = slot,
+		.writing = true,
+		.parts_made = 1,
+		.part_bytes = VOLUME_PART_BYTES};
+	memcpy(file->name, name, strlen(name) + 1);
+	file_path(path, name, slot, 0);
+	err = host_file_open(path, HOST_FILE_CREATE, &file->first);
+	if (err)
+		return refuse(err, why, "%s can't be made: %s", path, hv_error_text(err));
+	return HV_OK;
+}
+
+void volume_close(struct volume_file *file, bool whole)
+{
+	enum hv_error err = HV_OK;
+	char why[VOLUME_WHY_MAX];
+	struct files files;
+
+	if (file->writing && whole)
+		err = flush(file);
+	close_files(file);
+	if (!file->writing)
+		return;
+	if (err) {
+		log_warn("%s~%u can't be written out: %s; the earlier %s is kept", file->name,
+			 file->slot, hv_error_text(err), file->name);
+		return;
+	}
+	err = find_files(file->name, &files, why);
+	if (!err)
+		err = delete_slot(&files, whole ? !file->slot : file->slot, why);
+	if (err)
+		log_warn("snapshot %s: what it leaves behind stays until it is replaced or "
+			 "deleted: %s",
+			 file->name, why);
+}
