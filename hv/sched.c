@@ -60,7 +60,7 @@ static u64 nearest_deadline(void)
 	return nearest;
 }
 
-void sched_run_slice(void)
+bool sched_run_ready(void)
 {
 	struct vm *vm = NULL;
 
@@ -74,10 +74,17 @@ void sched_run_slice(void)
 				continue;
 			last_vm = vm;
 			vcpu_run(&vm->vcpus[0]);
-			return;
+			return true;
 		}
 		vm = vm_first();
 	}
+	return false;
+}
+
+void sched_run_slice(void)
+{
+	if (sched_run_ready())
+		return;
 	if (nearest_deadline() > SPIN_NS) {
 		u64 begin = arch_counter();
 

@@ -11,6 +11,9 @@
  */
 void sched_run_slice(void);
 
+/* The same, but returns false at once, without sleeping, when there is none to run. */
+bool sched_run_ready(void);
+
 /* Host counter ticks that sched_run_slice() has slept since the start. */
 u64 sched_slept(void);
 

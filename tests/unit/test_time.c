@@ -7,59 +7,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <internal/arch.h>
-#include <internal/host.h>
-#include <internal/pool.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "host_pages.h"
+#include "host_bare.h"
 
 #define GHZ ((u64)1000000000)
 /* Some Wednesday of 2026. */
 #define NOON ((u64)1789560000)
 
-/* ---- a host with memory and a clock ---- */
+/* ---- the host's clock ---- */
 
 static u64 wall;
 static u32 wall_reads;
-
-void host_console_write(const u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-}
-
-size_t host_console_read(u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-	return 0;
-}
-
-enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
-{
-	void *ptr = aligned_alloc(MIB(2), MIB(2) * blocks);
-
-	*base = HPA((u64)(uintptr_t)ptr);
-	return ptr ? HV_OK : HV_ENO_MEMORY;
-}
-
-u64 host_memory_free(void)
-{
-	return MIB(128);
-}
-
-u64 host_memory_taken(void)
-{
-	return 0;
-}
-
-enum hv_error host_entropy(void *buf, size_t length)
-{
-	memset(buf, 1, length);
-	return HV_OK;
-}
 
 u64 host_wall_clock(void)
 {
@@ -93,12 +52,9 @@ static const struct state_desc *time_desc;
 
 static struct vm *make(void)
 {
-	struct vm_config config = {.name = "one", .memory = MIB(4), .vcpus = 1};
 	struct vm *vm;
 
-	if (!machine_pool.total_pages)
-		pool_init(&machine_pool);
-	assert_int_equal(vm_create(&config, &vm), HV_OK);
+	assert_int_equal(bare_vm("one", &vm), HV_OK);
 	/* Before all devices, whose timers need it. */
 	time_desc = vm->records[0].desc;
 	assert_string_equal(time_desc->name, "time");
