@@ -39,7 +39,7 @@ enum {
 
 #define DAY_SECONDS ((s64)86400)
 #define EPOCH_DAYS  ((s64)719528) /* from the first day of the year 0 to that of 1970 */
-#define BASE_MAX    (DAY_SECONDS * 366 * 10000)
+#define OFFSET_MAX  (DAY_SECONDS * 366 * 10000)
 #define CYCLE_DAYS  146097 /* the calendar repeats after 400 years */
 
 static s64 year_start(s64 year)
@@ -76,15 +76,16 @@ static u32 decode(const struct rtc_cmos *rtc, u8 value, u32 max)
 	return number < max ? number : max;
 }
 
+/* The machine's time, in seconds since the first day of the year 0. */
 static s64 now_seconds(const struct rtc_cmos *rtc)
 {
-	return (s64)(clock_now(rtc->clock) / NS_PER_SEC);
+	return EPOCH_DAYS * DAY_SECONDS + (s64)(clock_wall(rtc->clock) / NS_PER_SEC);
 }
 
 /* Brings the time registers up to date. */
 static void refresh(struct rtc_cmos *rtc)
 {
-	s64 seconds = rtc->base + now_seconds(rtc);
+	s64 seconds = rtc->offset + now_seconds(rtc);
 	s64 days, year, hour;
 	u32 month = 1;
 
@@ -140,8 +141,8 @@ static void commit(struct rtc_cmos *rtc)
 	days = year_start(year) + day - 1;
 	while (--month)
 		days += month_days(year, month);
-	rtc->base = days * DAY_SECONDS + hour * 3600 + minute * 60 +
-		    decode(rtc, regs[REG_SECONDS], 59) - now_seconds(rtc);
+	rtc->offset = days * DAY_SECONDS + hour * 3600 + minute * 60 +
+		      decode(rtc, regs[REG_SECONDS], 59) - now_seconds(rtc);
 }
 
 static bool is_time(u8 index)
@@ -169,7 +170,7 @@ static u8 read_data(struct rtc_cmos *rtc)
 		refresh(rtc);
 	switch (rtc->index) {
 	case REG_A:
-		if (!set && clock_now(rtc->clock) % NS_PER_SEC >= NS_PER_SEC - UPDATE_NS)
+		if (!set && clock_wall(rtc->clock) % NS_PER_SEC >= NS_PER_SEC - UPDATE_NS)
 			return rtc->regs[REG_A] | A_UIP;
 		return rtc->regs[REG_A];
 	case REG_C:
@@ -235,13 +236,10 @@ void rtc_cmos_reset(struct rtc_cmos *rtc)
 	rtc->index = 0;
 }
 
-void rtc_cmos_init(struct rtc_cmos *rtc, struct clock *clock, u64 wall)
+void rtc_cmos_init(struct rtc_cmos *rtc, struct clock *clock)
 {
-	s64 epoch = EPOCH_DAYS * DAY_SECONDS;
-
 	memset(rtc, 0, sizeof(*rtc));
 	rtc->clock = clock;
-	rtc->base = epoch + (s64)min_u64(wall, (u64)(BASE_MAX - epoch));
 	rtc->regs[REG_A] = A_DEFAULT;
 	rtc->regs[REG_B] = B_24H;
 	rtc_cmos_reset(rtc);
@@ -251,7 +249,7 @@ static enum hv_error check(const void *obj, const char **why)
 {
 	const struct rtc_cmos *rtc = obj;
 
-	if (rtc->base > BASE_MAX || rtc->base < -BASE_MAX) {
+	if (rtc->offset > OFFSET_MAX || rtc->offset < -OFFSET_MAX) {
 		*why = "the time of day is out of range";
 		return HV_EINVALID;
 	}
@@ -263,7 +261,7 @@ static enum hv_error check(const void *obj, const char **why)
 }
 
 #define RTC_CMOS_FIELDS(SAVED, TRANSIENT)                                                          \
-	SAVED(struct rtc_cmos, base)                                                               \
+	SAVED(struct rtc_cmos, offset)                                                             \
 	SAVED(struct rtc_cmos, regs)                                                               \
 	SAVED(struct rtc_cmos, index)                                                              \
 	TRANSIENT(struct rtc_cmos, pad, "padding")                                                 \

@@ -89,7 +89,9 @@ bool sched_run_ready(void)
 
 void sched_run_slice(void)
 {
-	if (!sched_run_ready() && nearest_deadline() > SPIN_NS) {
+	if (sched_run_ready())
+		return;
+	if (nearest_deadline() > SPIN_NS) {
 		u64 begin = arch_counter();
 
 		host_idle();

@@ -35,6 +35,31 @@ const char *vm_state_text(enum vm_state state)
 	return texts[state];
 }
 
+/* How long the counter's rate is good for the machine's time: 100 ppm are a third of a second. */
+#define WALL_SECONDS ((u64)3600)
+/* In the year 2220: a clock that is later is wrong, and nanoseconds until then fit. */
+#define WALL_MAX ((u64)7900000000)
+
+/*
+ * The machine's time in nanoseconds since 1970 (UTC); without a clock, since the machine was
+ * switched on. The firmware takes its time to say it, more than all else in a restore.
+ */
+static u64 wall_now(void)
+{
+	static u64 wall, counter; /* the one when the other was */
+	u64 now = arch_counter(), hz = arch_counter_hz();
+
+	if (!wall || now - counter >= WALL_SECONDS * hz) {
+		u64 seconds = host_wall_clock();
+
+		if (seconds && seconds < WALL_MAX) {
+			wall = seconds * NS_PER_SEC;
+			counter = now;
+		}
+	}
+	return wall + muldiv_u64(now - counter, NS_PER_SEC, hz);
+}
+
 static void state_set(struct vm *vm, enum vm_state state)
 {
 	if (vm->state == state)
@@ -45,9 +70,26 @@ static void state_set(struct vm *vm, enum vm_state state)
 		vm->counter_offset = vm->counter_frozen - arch_counter();
 	vm->state = state;
 	vm->state_changed = true;
+	if (state == VM_RUNNING)
+		vm->clock.wall = (s64)wall_now() - (s64)clock_now(&vm->clock);
 }
 
-/* ---- time ---- */
+/*
+ * ---- time ----
+ *
+ * A guest's time is its counter at the rate that it was started with, for good: it is what the
+ * guest was told, what its timers were computed with, and with another one its past would have
+ * another length. On a machine where the counter is a little faster or slower, so is the guest's
+ * time.
+ */
+
+/*
+ * How far the rates may be apart, parts per million: what a guest's NTP can make up for (Linux,
+ * include/linux/timex.h: MAXFREQ).
+ */
+#define RATE_PPM_MAX ((u64)500)
+/* Far from where nanoseconds don't fit in 64 bits any more. */
+#define AGE_SECONDS_MAX ((u64)100 * 366 * 86400)
 
 u64 vm_counter(const struct vm *vm)
 {
@@ -57,10 +99,9 @@ u64 vm_counter(const struct vm *vm)
 u64 vm_deadline(const struct vm *vm, u64 counter)
 {
 	u64 hz = vm->time.counter_hz;
+	unsigned __int128 ns = ((unsigned __int128)counter * NS_PER_SEC + hz - 1) / hz;
 
-	if (counter >= UINT64_MAX / 2)
-		return CLOCK_NEVER - 1;
-	return (u64)(((unsigned __int128)counter * NS_PER_SEC + hz - 1) / hz);
+	return ns < CLOCK_NEVER ? (u64)ns : CLOCK_NEVER - 1;
 }
 
 static u64 time_now(void *ctx)
@@ -87,12 +128,25 @@ static void time_after_load(void *obj)
 
 static enum hv_error time_check(const void *obj, const char **why)
 {
+	static char text[128];
 	const struct vm_time *time = obj;
+	u64 ours = arch_counter_hz(), its = time->counter_hz;
 
-	if (time->counter_hz == arch_counter_hz())
-		return HV_OK;
-	*why = "the guest's counter ran at another frequency than this machine's";
-	return HV_EUNSUPPORTED;
+	/* None is less than ours by all of it. */
+	if ((its > ours ? its - ours : ours - its) > muldiv_u64(ours, RATE_PPM_MAX, 1000000)) {
+		snprintf(text, sizeof(text),
+			 "the guest's counter ran at %llu kHz, this machine's runs at %llu kHz; "
+			 "they may differ by %u ppm",
+			 (unsigned long long)its / 1000, (unsigned long long)ours / 1000,
+			 (unsigned)RATE_PPM_MAX);
+		*why = text;
+		return HV_EUNSUPPORTED;
+	}
+	if (time->counter / its > AGE_SECONDS_MAX) {
+		*why = "the guest has run for more than 100 years";
+		return HV_EINVALID;
+	}
+	return HV_OK;
 }
 
 #define VM_TIME_FIELDS(SAVED, TRANSIENT)                                                           \

@@ -6,7 +6,6 @@
 #include <guest/boot_x86.h>
 #include <guest/e820.h>
 #include <internal/arch.h>
-#include <internal/host.h>
 #include <internal/platform.h>
 #include <string.h>
 
@@ -233,8 +232,7 @@ enum hv_error arch_vm_init(struct vm *vm)
 	line = vioapic_line(&arch->ioapic, PIN_PIT);
 	pit_init(&arch->pit, &vm->clock, &line);
 	vm_record_add(vm, &pit_state, &arch->pit, 0);
-	arch->wall = host_wall_clock();
-	rtc_cmos_init(&arch->rtc, &vm->clock, arch->wall);
+	rtc_cmos_init(&arch->rtc, &vm->clock);
 	vm_record_add(vm, &rtc_cmos_state, &arch->rtc, 0);
 	power_init(&arch->power, &power_ops, vm);
 	vm_record_add(vm, &power_state, &arch->power, 0);

@@ -5,7 +5,8 @@
  * accesses are slow, as under an emulator. Linux: Documentation/virt/kvm/x86/msr.rst, cpuid.rst.
  *
  * What is written stays right for good, for the guest's TSC goes on evenly over pause and restore;
- * so there is no state to save.
+ * so there is no state to save. The rate is the one that the guest's time has (vm.c), also where
+ * the machine's is slightly another: the time since TSC 0 is computed with it, and would jump.
  */
 #include <arch/backend.h>
 #include <arch/policy.h>
@@ -55,7 +56,11 @@ static enum io_result pvclock_msr(void *ctx, struct io_access *access)
 		return IO_DONE;
 	}
 	if (access->offset == MSR_WALL_CLOCK) {
-		const struct wall_clock wall = {.version = 2, .seconds = (u32)vm->arch.wall};
+		/* When guest time was 0. */
+		u64 ns = vm->clock.wall > 0 ? (u64)vm->clock.wall : 0;
+		const struct wall_clock wall = {.version = 2,
+						.seconds = (u32)(ns / NS_PER_SEC),
+						.nanoseconds = (u32)(ns % NS_PER_SEC)};
 
 		err = guest_write(&vm->guest_mem, GPA(access->value & ~(u64)3), &wall,
 				  sizeof(wall));

@@ -94,7 +94,8 @@ static void board_init(struct board *b)
 	uart_16550_init(&b->uart, &b->irq.line, &b->chardev.chardev, &b->clock.clock);
 	uart_pl011_init(&b->pl011, &b->irq.line, &b->chardev.chardev, &b->clock.clock);
 	pit_init(&b->pit, &b->clock.clock, &b->irq.line);
-	rtc_cmos_init(&b->rtc, &b->clock.clock, 1700000000);
+	b->clock.clock.wall = (s64)(1700000000 * NS_PER_SEC);
+	rtc_cmos_init(&b->rtc, &b->clock.clock);
 	power_init(&b->power, &power_ops, b);
 	testdev_init(&b->testdev, &testdev_ops, b);
 	if (vmgenid_new(&b->genid, &b->resources, &b->memory.mem, &b->rng))

@@ -20,7 +20,8 @@ struct board {
 static void board_init(struct board *b, u64 wall)
 {
 	fake_clock_init(&b->clock);
-	rtc_cmos_init(&b->rtc, &b->clock.clock, wall);
+	b->clock.clock.wall = (s64)(wall * NS_PER_SEC);
+	rtc_cmos_init(&b->rtc, &b->clock.clock);
 }
 
 static u8 get(struct board *b, u8 index)
@@ -189,7 +190,7 @@ static void state_round_trip(void **state)
 
 	(void)state;
 	board_init(&b, LEAP_EVE);
-	board_init(&fresh, 0);
+	board_init(&fresh, LEAP_EVE);
 	put(&b, 0x40, 0x11);
 	put(&b, 0x02, 0x12);
 	assert_true(fake_same_after_load(&rtc_cmos_state, &b.rtc, &fresh.rtc));
@@ -200,10 +201,35 @@ static void state_round_trip(void **state)
 	assert_int_equal(rtc_cmos_state.check(&bad, &why), HV_EINVALID);
 	assert_non_null(why);
 	bad = b.rtc;
-	bad.base = INT64_MAX;
+	bad.offset = INT64_MAX;
 	assert_int_equal(rtc_cmos_state.check(&bad, &why), HV_EINVALID);
-	bad.base = INT64_MIN;
+	bad.offset = INT64_MIN;
 	assert_int_equal(rtc_cmos_state.check(&bad, &why), HV_EINVALID);
+}
+
+/* A day later, and the guest's own time went on from where it was. */
+static void restored_later(void **state)
+{
+	struct board b, fresh;
+
+	(void)state;
+	board_init(&b, LEAP_EVE);
+	fake_clock_advance(&b.clock, 3600 * NS_PER_SEC);
+	assert_time(&b, 0x2024, 0x03, 0x01, 0x00, 0x59, 0x58);
+	board_init(&fresh, LEAP_EVE + 86400);
+	fresh.clock.ns = b.clock.ns;
+	fresh.clock.clock.wall -= (s64)b.clock.ns;
+	assert_true(fake_same_after_load(&rtc_cmos_state, &b.rtc, &fresh.rtc));
+	assert_time(&fresh, 0x2024, 0x03, 0x01, 0x23, 0x59, 0x58);
+	/* Where the guest keeps it two hours ahead it stays so. */
+	put(&b, 0x04, 0x02);
+	assert_true(fake_same_after_load(&rtc_cmos_state, &b.rtc, &fresh.rtc));
+	assert_time(&fresh, 0x2024, 0x03, 0x02, 0x01, 0x59, 0x58);
+	/* Before 1970 there is no time for a machine. */
+	board_init(&b, 0);
+	b.clock.clock.wall = -(s64)(5 * NS_PER_SEC);
+	assert_time(&b, 0x1970, 0x01, 0x01, 0x00, 0x00, 0x00);
+	assert_int_equal(get(&b, 0x0a), 0x26);
 }
 
 int main(void)
@@ -212,7 +238,7 @@ int main(void)
 		cmocka_unit_test(time_of_day),        cmocka_unit_test(registers),
 		cmocka_unit_test(update_in_progress), cmocka_unit_test(binary_and_twelve_hours),
 		cmocka_unit_test(setting_the_time),   cmocka_unit_test(nonsense_is_cut_down),
-		cmocka_unit_test(state_round_trip),
+		cmocka_unit_test(state_round_trip),   cmocka_unit_test(restored_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,55 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <internal/arch.h>
-#include <internal/host.h>
-#include <internal/pool.h>
 #include <internal/sched.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "host_pages.h"
+#include "host_bare.h"
 
-/* ---- a host with memory and nothing else ---- */
+/* ---- what else the host has ---- */
 
 static u32 idles;
-
-void host_console_write(const u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-}
-
-size_t host_console_read(u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-	return 0;
-}
-
-enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
-{
-	void *ptr = blocks > 64 ? NULL : aligned_alloc(MIB(2), MIB(2) * blocks);
-
-	*base = HPA((u64)(uintptr_t)ptr);
-	return ptr ? HV_OK : HV_ENO_MEMORY;
-}
-
-u64 host_memory_free(void)
-{
-	return MIB(128);
-}
-
-u64 host_memory_taken(void)
-{
-	return 0;
-}
-
-enum hv_error host_entropy(void *buf, size_t length)
-{
-	memset(buf, 1, length);
-	return HV_OK;
-}
 
 u64 host_wall_clock(void)
 {
@@ -71,13 +29,10 @@ void host_idle(void)
 
 static struct vm *make(void)
 {
-	struct vm_config config = {.name = "one", .memory = MIB(4), .vcpus = 1};
 	struct vm *vm;
 
 	fake_machine = (struct fake_machine){.counter = 1000, .counter_hz = NS_PER_SEC};
-	if (!machine_pool.total_pages)
-		pool_init(&machine_pool);
-	assert_int_equal(vm_create(&config, &vm), HV_OK);
+	assert_int_equal(bare_vm("one", &vm), HV_OK);
 	assert_int_equal(vm->state, VM_PAUSED);
 	vm_resume(vm);
 	idles = 0;

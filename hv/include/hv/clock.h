@@ -22,11 +22,25 @@ struct clock {
 	u64 (*now)(void *ctx); /* ns of guest time, never goes back */
 	void *ctx;
 	struct timer *first; /* armed timers, the earliest first */
+	s64 wall;            /* ns since 1970 (UTC) when guest time was 0; see clock_wall() */
 };
 
 static inline u64 clock_now(const struct clock *clock)
 {
 	return clock->now(clock->ctx);
+}
+
+/*
+ * Nanoseconds since 1970 (UTC), for clocks that go on while the guest does not: it is the machine's
+ * time whenever the guest begins to run on, and counts with guest time until then.
+ */
+static inline u64 clock_wall(const struct clock *clock)
+{
+	u64 now = clock_now(clock), before = 0 - (u64)clock->wall;
+
+	if (clock->wall >= 0)
+		return now + (u64)clock->wall;
+	return now > before ? now - before : 0;
 }
 
 /* @fn(@ctx) is called once per arming, from clock_expire(), with the timer disarmed. */

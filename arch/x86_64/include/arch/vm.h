@@ -54,7 +54,6 @@ struct vm_arch {
 	struct power power;
 	struct testdev testdev;
 	struct vmgenid genid;
-	u64 wall; /* [c] seconds since 1970 when guest time was 0 */
 };
 
 #endif
