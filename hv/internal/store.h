@@ -185,7 +185,7 @@ HV_MUST_CHECK enum hv_error store_read_entries(struct store_reader *reader,
 					       struct store_chunk *chunk, char *why);
 /*
  * Reads @count pages of one chunk, from the @number-th (from 0) of all on, and checks them against
- * their @entries.
+ * their @entries. HV_EINVALID: they are of several chunks, and there is no @why.
  */
 HV_MUST_CHECK enum hv_error store_read_pages(const struct store_io *io,
 					     const struct store_header *header, u64 number,

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <hv/log.h>
 #include <internal/store.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -523,7 +522,8 @@ enum hv_error store_read_pages(const struct store_io *io, const struct store_hea
 	u32 first = (u32)(number % STORE_CHUNK_PAGES);
 	enum hv_error err;
 
-	HV_ASSERT(first + count <= STORE_CHUNK_PAGES);
+	if (first + count > STORE_CHUNK_PAGES)
+		return HV_EINVALID;
 	err = get(io, chunk_offset(header, chunk) + (first + 1) * PAGE_SIZE, pages,
 		  count * PAGE_SIZE, why);
 	for (u32 i = 0; !err && i < count; i++)

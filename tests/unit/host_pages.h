@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool host_context_firmware = true;
+
 void *host_alloc_pages(u32 pages)
 {
 	void *ptr = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
