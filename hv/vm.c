@@ -231,10 +231,10 @@ static void check_layout(const struct vm *vm)
 	}
 }
 
-/* All of the guest's memory, before any of it is used. */
-static enum hv_error reserve_memory(const struct vm_config *config)
+/* @bytes of the guest's memory, before any of it is used. */
+static enum hv_error reserve_memory(const struct vm_config *config, u64 bytes)
 {
-	enum hv_error err = pool_reserve(config->memory);
+	enum hv_error err = pool_reserve(bytes);
 
 	if (err)
 		log_error(
@@ -308,8 +308,7 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 	if (err)
 		return err;
-	if (boot)
-		err = reserve_memory(config);
+	err = reserve_memory(config, boot ? config->memory : 0);
 	if (!err)
 		err = build(vm);
 	if (!err && boot)

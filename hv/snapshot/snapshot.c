@@ -458,7 +458,9 @@ static enum hv_error make_vm(const struct snapshot *s, const char *name, struct 
 	struct vm_config config = s->config;
 	enum hv_error err;
 
-	snprintf(config.name, sizeof(config.name), "%s", name);
+	/* Zeros behind it: a snapshot's record wants them. */
+	memset(config.name, 0, sizeof(config.name));
+	memcpy(config.name, name, strlen(name));
 	err = vm_create_blank(&config, vm);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s can't be made: %s; `log` says more",
