@@ -50,8 +50,8 @@ enum hv_error arch_check(void)
 #define TRY_MAX 20
 
 /*
- * Calibrated against the firmware's own delay. What comes in between only lengthens a try, that of a
- * busy emulator by a fifth: the shortest counts, once another is within 50 ppm of it.
+ * Calibrated against the firmware's own delay. What comes in between only lengthens a try, that of
+ * a busy emulator by a fifth: the shortest counts, once another is within 50 ppm of it.
  */
 static u64 calibrate(void)
 {
