@@ -120,7 +120,8 @@ struct restore_request {
 struct pager;
 
 /*
- * Puts the VM back to snapshot @s, in place, or makes it if it is not there. It stays paused if it
+ * Puts the VM back to snapshot @s, in place, or makes it if it is not there or is another machine
+ * (in memory, processors), whose place it then takes. It stays paused if it
  * was, or if the request says so, and runs on else, also if it was off or failed. What its console
  * had is kept. A snapshot on the volume is read and checked first. *@vm is the VM. On failure @why
  * says why and the VM is as it was; but when the id could not be put into guest memory at the end,

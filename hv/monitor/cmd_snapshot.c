@@ -141,7 +141,7 @@ static bool cmd_check(u32 count, char **args)
 
 static bool cmd_delete(u32 count, char **args)
 {
-	char why[SNAPSHOT_WHY_MAX], name[CONFIG_NAME_MAX];
+	char why[SNAPSHOT_WHY_MAX], name[CONFIG_NAME_MAX], quoted[EVENT_STRING_MAX];
 	struct snapshot *s;
 
 	if (count != 1)
@@ -150,10 +150,12 @@ static bool cmd_delete(u32 count, char **args)
 	if (!s)
 		return true;
 	memcpy(name, s->name, sizeof(name));
-	if (snapshot_delete(s, why))
+	if (snapshot_delete(s, why)) {
 		monitor_error("%s", why);
-	else
-		console_print("snapshot %s is deleted\n", name);
+		return true;
+	}
+	console_print("snapshot %s is deleted\n", name);
+	event("deleted", "\"name\":%s", event_string(quoted, name));
 	return true;
 }
 

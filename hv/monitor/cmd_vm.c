@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <internal/console.h>
+#include <internal/event.h>
 #include <internal/monitor.h>
 
 static bool cmd_console(u32 count, char **args)
@@ -76,6 +77,7 @@ static bool cmd_reset(u32 count, char **args)
 
 static bool cmd_end(u32 count, char **args)
 {
+	char name[EVENT_STRING_MAX];
 	struct vm *vm;
 
 	if (count != 1)
@@ -84,6 +86,7 @@ static bool cmd_end(u32 count, char **args)
 	if (!vm)
 		return true;
 	console_print("%s has ended; snapshots of it are kept\n", vm->config.name);
+	event("ended", "\"vm\":%s", event_string(name, vm->config.name));
 	vm_destroy(vm);
 	return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
+#include <internal/console.h>
 #include <internal/event.h>
 #include <internal/host.h>
 #include <internal/pager.h>
@@ -437,19 +438,12 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	return HV_OK;
 }
 
-/* Whether the machine of @vm is one that @s was taken of. */
-static enum hv_error check_shape(const struct vm *vm, const struct snapshot *s, char *why)
+/* Whether the machine of @vm is one that @s could have been taken of. */
+static bool has_shape(const struct vm *vm, const struct snapshot *s)
 {
 	const struct vm_config *is = &vm->config, *was = &s->config;
 
-	if (is->memory == was->memory && is->vcpus == was->vcpus && is->testdev == was->testdev)
-		return HV_OK;
-	snprintf(why, SNAPSHOT_WHY_MAX,
-		 "%s is another machine (%llu MiB, %u vcpus) than the one in snapshot %s (%llu "
-		 "MiB, %u vcpus); `end %s` makes room for it",
-		 is->name, (unsigned long long)(is->memory >> 20), is->vcpus, s->name,
-		 (unsigned long long)(was->memory >> 20), was->vcpus, is->name);
-	return HV_EBUSY;
+	return is->memory == was->memory && is->vcpus == was->vcpus && is->testdev == was->testdev;
 }
 
 /* A VM @name for @s, with nothing in it. */
@@ -491,9 +485,9 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 {
 	bool new_id = intent_wants_new_id(request->intent);
 	u8 id[VMGENID_BYTES];
-	enum hv_error err = check_shape(vm, s, why);
+	enum hv_error err = HV_OK;
 
-	if (!err && new_id)
+	if (new_id)
 		err = draw_id(vm, id, why);
 	if (err)
 		return err;
@@ -506,33 +500,56 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
+/*
+ * Restores @s into a new VM @name, in the place of @old, which has another shape, or of none. On
+ * failure there is @old as it was.
+ */
+static enum hv_error restore_anew(struct snapshot *s, const struct restore_request *request,
+				  const char *name, struct vm *old, struct vm **out, char *why)
+{
+	enum hv_error err;
+	struct vm *vm;
+
+	/* No two VMs have the same name, not even for so long. */
+	if (old)
+		memset(old->config.name, 0, sizeof(old->config.name));
+	err = make_vm(s, name, &vm, why);
+	if (!err) {
+		/* Those that are made begin paused, but that is not how it was left. */
+		vm->state = old && old->state == VM_PAUSED ? VM_PAUSED : VM_OFF;
+		err = restore_into(vm, s, request, why);
+		*out = vm;
+		/* One whose id could not be written stays, failed, to be looked at. */
+		if (err && vm->state != VM_FAILED)
+			vm_destroy(vm);
+		else if (old) {
+			console_hand_over(old, vm);
+			vm_destroy(old);
+			old = NULL;
+		}
+	}
+	if (old)
+		memcpy(old->config.name, name, strlen(name));
+	return err;
+}
+
 enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
 			       struct vm **out, char *why)
 {
-	const char *name = request->vm ? request->vm : s->config.name;
+	char name[CONFIG_NAME_MAX];
 	enum hv_error err = HV_OK;
-	bool made = false;
 	struct vm *vm;
 
 	if (!s->image.root)
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
+	snprintf(name, sizeof(name), "%s", request->vm ? request->vm : s->config.name);
 	vm = vm_find(name);
-	if (!vm) {
-		err = make_vm(s, name, &vm, why);
-		if (err)
-			return err;
-		made = true;
-		/* Those that are made begin paused, but that is not how it was left. */
-		vm->state = VM_OFF;
-	}
-	err = restore_into(vm, s, request, why);
-	/* One whose id could not be written stays, failed, to be looked at. */
-	if (err && made && vm->state == VM_OFF)
-		vm_destroy(vm);
+	if (!vm || !has_shape(vm, s))
+		return restore_anew(s, request, name, vm, out, why);
 	*out = vm;
-	return err;
+	return restore_into(vm, s, request, why);
 }
 
 /* A name for a clone of @name: with the lowest number that no VM has. */

@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from support import GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines
+from support import ARCHES, GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines
 
 DRAW = "head -c 1024 /dev/urandom | sha256sum"
 SHA = r"\b[0-9a-f]{64}\b"
@@ -284,10 +284,39 @@ class Clones(Snapshots):
         self.assertEqual(len(set(ids)), 3)
 
 
+class NoEntropy(Snapshots):
+    """
+    On a machine without a generator of random numbers, and whose clock has no jitter as it counts
+    instructions: no new id, but what keeps the id goes on.
+    """
+
+    def test_only_a_known_id(self):
+        m = self.demo(icount=True, cmdline=f"{ARCHES[self.arch].cmdline} quiet", deadline=600)
+        first = self.guest_id(m)
+        self.keep(m, "s1")
+        m.kill()
+        dry = self.machine(machine=f"{self.model}-norng", disk=self.logs / "disk.img",
+                           logs=self.logs / "dry", icount=True, deadline=600)
+        dry.event("error", 60)
+        self.assertRegex(dry.monitor("log"), r"demo: not started: no entropy")
+        for intent in NEW_ID:
+            self.assertRegex(dry.monitor(f"restore s1 --intent {intent}", 120),
+                             r"error: no new id for demo: no entropy; nothing was changed")
+        self.assertIn("no entropy", dry.monitor("clone s1", 120))
+        self.assertIn("no VMs", dry.monitor("list"))
+        for intent in SAME_ID:
+            self.restored(dry, "s1", intent)
+            self.assertEqual(self.guest_id(dry), first)
+            self.assertEqual(self.reseeds(dry), 0)
+        self.assertRegex(dry.monitor("genid demo rotate"), r"error: no new id for demo")
+        self.assertEqual(self.guest_id(dry), first)
+
+
 for_machines(USUAL_MACHINES, Intents, globals())
 for_machines(MACHINES, PowerCycle, globals())
 for_machines(USUAL_MACHINES, OnTheVolume, globals())
 for_machines(USUAL_MACHINES, Clones, globals())
+for_machines(USUAL_MACHINES, NoEntropy, globals())
 
 
 if __name__ == "__main__":

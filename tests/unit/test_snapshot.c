@@ -478,16 +478,36 @@ static void test_damaged_files_are_listed(void **state)
 	assert_int_equal(restore(s, INTENT_RESUME, false), HV_EIO);
 }
 
-static void test_another_shape_is_refused(void **state)
+static void test_another_machine_is_replaced(void **state)
 {
-	struct snapshot *s = take("s");
+	struct double_vm *made = &double_vms[2]; /* the first that is made comes to nothing */
+	struct snapshot *s;
 
 	(void)state;
+	console_init_vm(&d->vm);
+	d->state.value = 5;
+	s = take("s");
 	d->vm.config.memory = MIB(128);
 	d->state.value = 7;
-	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_EBUSY);
-	assert_non_null(strstr(why, "128 MiB"));
+	assert_int_equal(chardev_write(&d->vm.chardev, (const u8 *)"hello", 5), 5);
+
+	/* Not with what there is no id for: the VM stays as it is. */
+	double_no_entropy = true;
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_ENO_ENTROPY);
+	assert_ptr_equal(vm_find("one"), &d->vm);
 	assert_int_equal(d->state.value, 7);
+	assert_null(d->vm.next);
+
+	double_no_entropy = false;
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
+	assert_ptr_equal(vm_find("one"), &made->vm);
+	assert_null(made->vm.next);
+	assert_int_equal(made->state.value, 5);
+	assert_int_equal(made->vm.state, VM_RUNNING);
+	assert_int_equal(made->edges, 1);
+	/* It has the console of the one before. */
+	assert_int_equal(made->vm.console.out_head, 5);
+	assert_int_equal(d->vm.console.out_head, 0);
 }
 
 static void test_clones(void **state)
@@ -566,7 +586,7 @@ int main(void)
 		TEST(test_comes_back_from_the_volume),
 		TEST(test_what_fails_leaves_no_vm),
 		TEST(test_damaged_files_are_listed),
-		TEST(test_another_shape_is_refused),
+		TEST(test_another_machine_is_replaced),
 		TEST(test_clones),
 		TEST(test_long_names_of_clones),
 	};
