@@ -106,6 +106,6 @@ const struct monitor_command monitor_vm_commands[] = {
 	{"resume", "[VM]", "let it go on", cmd_resume},
 	{"reset", "VM", "as if its reset button were pressed", cmd_reset},
 	{"end", "VM", "end it and give its memory back", cmd_end},
-	{"exit", "", "end all VMs and give the machine back to its firmware", cmd_exit},
+	{"exit", "", "end all, and go back to the firmware", cmd_exit},
 	{0},
 };
