@@ -301,6 +301,17 @@ static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 	return HV_OK;
 }
 
+/* For the tables of one that has nothing in it yet. */
+static enum hv_error reserve_tables(const struct vm_config *config)
+{
+	enum hv_error err = pool_reserve(0);
+
+	if (err)
+		log_error("%s: no guest memory is left, not even for an empty VM: end another one",
+			  config->name);
+	return err;
+}
+
 static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
 {
 	struct vm *vm;
@@ -308,8 +319,7 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 	if (err)
 		return err;
-	if (boot)
-		err = reserve_memory(config);
+	err = boot ? reserve_memory(config) : reserve_tables(config);
 	if (!err)
 		err = build(vm);
 	if (!err && boot)
