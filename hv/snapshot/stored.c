@@ -58,9 +58,9 @@ static bool is_zero_page(const u8 *page)
 
 static size_t meta_size(void)
 {
-	struct vm_record table[META_RECORDS];
+	static const struct vm_record table[META_RECORDS] = {{.desc = &vm_config_state},
+							     {.desc = &mem_layout_state}};
 
-	meta_table(NULL, table);
 	return records_size(table, META_RECORDS);
 }
 
@@ -195,32 +195,66 @@ static void blame(const struct snapshot *s, const char *reason, char *why)
 	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
 }
 
+/* An area of records, checked, into *@area: pages of store_area_size(), which are the caller's. */
+static enum hv_error read_area(const struct volume_file *file, const struct snapshot *s,
+			       const struct store_header *header, enum store_area which, u8 **area,
+			       char *why)
+{
+	u32 pages = (u32)pages_of(store_area_size(header, which));
+	char reason[STORE_WHY_MAX];
+	enum hv_error err;
+
+	if (!pages) {
+		blame(s, "it has no records", why);
+		return HV_ECORRUPT;
+	}
+	*area = host_alloc_pages(pages);
+	if (!*area)
+		return no_memory(s, why);
+	err = store_read_area(&file->io, header, which, *area, reason);
+	if (err) {
+		blame(s, reason, why);
+		host_free_pages(*area, pages);
+	}
+	return err;
+}
+
+static enum hv_error parse_meta(const struct store_header *header, const u8 *area,
+				struct meta *meta, char *why)
+{
+	struct vm_record table[META_RECORDS];
+	struct records_index index;
+	enum hv_error err;
+
+	memset(meta, 0, sizeof(*meta));
+	meta_table(meta, table);
+	err = records_parse(table, META_RECORDS, area, header->meta_length, &index, why);
+	if (!err)
+		err = records_check(table, META_RECORDS, &index, why);
+	if (err)
+		return err;
+	records_commit(table, META_RECORDS, &index);
+	/* The header's is what the snapshot was listed with. */
+	if (!strcmp(meta->config.name, header->vm))
+		return HV_OK;
+	snprintf(why, RECORDS_WHY_MAX, "record config.0: the VM is %s, and %s in the header",
+		 meta->config.name, header->vm);
+	return HV_ECORRUPT;
+}
+
 static enum hv_error read_meta(const struct volume_file *file, const struct snapshot *s,
 			       const struct store_header *header, struct meta *meta, char *why)
 {
-	size_t size = store_area_size(header, STORE_META);
-	struct vm_record table[META_RECORDS];
-	struct records_index index;
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
+	char reason[RECORDS_WHY_MAX];
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_META, &area, why);
 
-	static_assert(RECORDS_WHY_MAX <= STORE_WHY_MAX, "one buffer for both");
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	memset(meta, 0, sizeof(*meta));
-	meta_table(meta, table);
-	err = store_read_area(&file->io, header, STORE_META, area, reason);
-	if (!err)
-		err = records_parse(table, META_RECORDS, area, header->meta_length, &index, reason);
-	if (!err)
-		err = records_check(table, META_RECORDS, &index, reason);
+	if (err)
+		return err;
+	err = parse_meta(header, area, meta, reason);
 	if (err)
 		blame(s, reason, why);
-	else
-		records_commit(table, META_RECORDS, &index);
-	host_free_pages(area, (u32)pages_of(size));
+	host_free_pages(area, (u32)pages_of(store_area_size(header, STORE_META)));
 	return err;
 }
 
@@ -291,20 +325,11 @@ static enum hv_error read_pages(const struct volume_file *file, const struct sna
 static enum hv_error read_state(const struct volume_file *file, struct snapshot *s,
 				const struct store_header *header, char *why)
 {
-	size_t size = store_area_size(header, STORE_STATE);
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_STATE, &area, why);
 
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	err = store_read_area(&file->io, header, STORE_STATE, area, reason);
-	if (err) {
-		blame(s, reason, why);
-		host_free_pages(area, (u32)pages_of(size));
+	if (err)
 		return err;
-	}
 	host_free_pages(s->records, (u32)pages_of(s->records_length));
 	s->records = area;
 	s->records_length = header->state_length;
