@@ -377,10 +377,11 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 }
 
 /* An image without pages of a memory like @vm's. */
-static enum hv_error empty_image(const struct snapshot *s, const struct vm *vm,
-				 struct mem_image *image, char *why)
+static enum hv_error empty_image(const struct snapshot *s, const struct store_header *header,
+				 const struct vm *vm, struct mem_image *image, char *why)
 {
-	enum hv_error err = pool_reserve(0);
+	/* For the pages that will come: better no restore than a VM that ends on the way. */
+	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
 	static struct mem mem;
 
 	if (!err)
@@ -410,12 +411,12 @@ enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_im
 	if (!err)
 		err = read_state(&pager->file, s, &pager->header, why);
 	if (!err) {
-		err = pager_read_entries(pager, reason);
+		err = pager_read_entries(pager, &vm->mem, reason);
 		if (err)
 			blame(s, reason, why);
 	}
 	if (!err)
-		err = empty_image(s, vm, image, why);
+		err = empty_image(s, &pager->header, vm, image, why);
 	if (err)
 		pager_close(pager);
 	else
