@@ -147,8 +147,9 @@ enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char
 		volume_close(&file, !err);
 		if (err)
 			snprintf(why, SNAPSHOT_WHY_MAX,
-				 "snapshot %s can't be written: %s; nothing was changed", s->name,
-				 hv_error_text(err));
+				 "snapshot %s can't be written: %s; nothing was changed; `delete` "
+				 "another one, or " VOLUME_ELSEWHERE,
+				 s->name, hv_error_text(err));
 	}
 	host_free_pages(buffer, BUFFER_PAGES);
 	if (err)
