@@ -125,9 +125,16 @@ static enum hv_error complete_users(const char *name, snapshot_progress *progres
 {
 	enum hv_error err = HV_OK;
 
-	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next)
+	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next) {
+		bool failed = vm->state == VM_FAILED;
+
 		if (pager_uses(vm, name))
 			err = pager_complete(vm, progress, why);
+		/* One that had failed before, perhaps because of them, is no reason to keep them.
+		 */
+		if (failed)
+			err = HV_OK;
+	}
 	return err;
 }
 
@@ -142,6 +149,12 @@ enum hv_error snapshot_delete(struct snapshot *s, char *why)
 	unlink_snapshot(s);
 	free_snapshot(s);
 	return HV_OK;
+}
+
+static void set_lineage(struct vm *vm, const struct snapshot *s)
+{
+	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
+	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 }
 
 /* ---- taking ---- */
@@ -283,9 +296,13 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 	if (err)
 		return err;
 	s->ns = muldiv_u64(arch_counter() - started, NS_PER_SEC, arch_counter_hz());
+	/* Now, as a guest may reboot while it is written, and then came from none. */
+	set_lineage(vm, s);
 	if (!(how & SNAPSHOT_MEMORY))
 		err = stored_write(s, progress, why);
 	if (err) {
+		if (!memcmp(vm->lineage.id, s->id, sizeof(s->id)))
+			vm->lineage = s->parent;
 		free_snapshot(s);
 		return err;
 	}
@@ -295,8 +312,6 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 		free_snapshot(before);
 	}
 	link_snapshot(s);
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 	*out = s;
 	return HV_OK;
 }
@@ -383,11 +398,15 @@ static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *w
 	if (memcmp(vm->genid->id, id, VMGENID_BYTES))
 		err = vmgenid_update(vm->genid, id);
 	if (err) {
-		vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
+		/* When the page could not be read from the volume, that has been said. */
+		bool said = vm->state == VM_FAILED;
+
 		snprintf(why, SNAPSHOT_WHY_MAX,
-			 "%s was restored, but its new id can't be written: %s; it must not run "
-			 "with the old one, restore it again",
-			 vm->config.name, hv_error_text(err));
+			 "%s was restored, but its new id can't be written: %.120s; it must not "
+			 "run with the old one, restore it again",
+			 vm->config.name, said ? vm->cause : hv_error_text(err));
+		if (!said)
+			vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
 		return err;
 	}
 	vmgenid_notify_guest(vm->genid);
@@ -403,8 +422,7 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	memcpy(config->kernel, s->config.kernel, sizeof(config->kernel));
 	memcpy(config->initrd, s->config.initrd, sizeof(config->initrd));
 	memcpy(config->cmdline, s->config.cmdline, sizeof(config->cmdline));
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
+	set_lineage(vm, s);
 }
 
 /* @vm has the shape of @s, whose memory is there. */
@@ -529,7 +547,8 @@ enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request 
 	/* One whose id could not be written stays, failed, to be looked at. */
 	if (err && made && vm->state == VM_OFF)
 		vm_destroy(vm);
-	*out = vm;
+	else
+		*out = vm;
 	return err;
 }
 
