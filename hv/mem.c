@@ -931,17 +931,16 @@ static void copy_part(void *to, const void *from, size_t part)
 		memcpy(to, from, part);
 }
 
-/* Whether all of @length bytes from @from are memory. */
-static bool range_covered(const struct mem *mem, u64 from, u64 length)
+bool mem_holds(const struct mem *mem, gpa_t from, u64 length)
 {
 	while (length) {
-		const struct mem_slot *slot = slot_of(mem, from);
+		const struct mem_slot *slot = slot_of(mem, from.v);
 		u64 in_slot;
 
 		if (!slot || slot->kind == MEM_MAPPED)
 			return false;
-		in_slot = min_u64(length, slot->base + slot->length - from);
-		from += in_slot;
+		in_slot = min_u64(length, slot->base + slot->length - from.v);
+		from.v += in_slot;
 		length -= in_slot;
 	}
 	return true;
@@ -951,7 +950,7 @@ enum hv_error mem_read(struct mem *mem, gpa_t from, void *buf, size_t length)
 {
 	u8 *to = buf;
 
-	if (!range_covered(mem, from.v, length))
+	if (!mem_holds(mem, from, length))
 		return HV_ENOT_FOUND;
 	while (length) {
 		u64 offset = from.v % PAGE_SIZE;
@@ -972,7 +971,7 @@ enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t lengt
 {
 	const u8 *from = buf;
 
-	if (!range_covered(mem, to.v, length))
+	if (!mem_holds(mem, to, length))
 		return HV_ENOT_FOUND;
 	while (length) {
 		u64 offset = to.v % PAGE_SIZE;

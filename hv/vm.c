@@ -231,10 +231,10 @@ static void check_layout(const struct vm *vm)
 	}
 }
 
-/* @bytes of the guest's memory, before any of it is used. */
-static enum hv_error reserve_memory(const struct vm_config *config, u64 bytes)
+/* All of the guest's memory, before any of it is used. */
+static enum hv_error reserve_memory(const struct vm_config *config)
 {
-	enum hv_error err = pool_reserve(bytes);
+	enum hv_error err = pool_reserve(config->memory);
 
 	if (err)
 		log_error(
@@ -301,6 +301,17 @@ static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 	return HV_OK;
 }
 
+/* For the tables of one that has nothing in it yet. */
+static enum hv_error reserve_tables(const struct vm_config *config)
+{
+	enum hv_error err = pool_reserve(0);
+
+	if (err)
+		log_error("%s: no guest memory is left, not even for an empty VM: end another one",
+			  config->name);
+	return err;
+}
+
 static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
 {
 	struct vm *vm;
@@ -308,7 +319,7 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 	if (err)
 		return err;
-	err = reserve_memory(config, boot ? config->memory : 0);
+	err = boot ? reserve_memory(config) : reserve_tables(config);
 	if (!err)
 		err = build(vm);
 	if (!err && boot)

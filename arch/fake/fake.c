@@ -137,12 +137,16 @@ void arch_vcpu_load(struct vcpu *vcpu)
 {
 	HV_ASSERT(!vcpu->arch.loaded);
 	vcpu->arch.loaded = true;
+	if (fake_machine.in_firmware)
+		*fake_machine.in_firmware = false;
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
 	HV_ASSERT(vcpu->arch.loaded);
 	vcpu->arch.loaded = false;
+	if (fake_machine.in_firmware)
+		*fake_machine.in_firmware = true;
 }
 
 void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)

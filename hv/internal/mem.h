@@ -171,6 +171,9 @@ HV_MUST_CHECK enum hv_error mem_add_mapped(struct mem *mem, gpa_t base, u64 leng
 /* Whether @gpa lies in a slot, that is: is memory, not a device. */
 bool mem_covers(const struct mem *mem, gpa_t gpa);
 
+/* Whether all of @length bytes from @from are memory, and none are registers of the machine's. */
+bool mem_holds(const struct mem *mem, gpa_t from, u64 length);
+
 /*
  * Makes @gpa accessible after a second-stage fault. HV_OK: enter again (after a flush if
  * mem->stale). HV_ENOT_FOUND: not memory. HV_ENO_MEMORY: the pool is empty, or

@@ -19,6 +19,9 @@
 
 #define VOLUME_WHY_MAX 256
 
+/* What to do when a volume can't be used. */
+#define VOLUME_ELSEWHERE "name a folder of another volume as `snapshots` in [anew] of anew.conf"
+
 /* A snapshot that is read or written. It stays where it is: the context of @io is itself. */
 struct volume_file {
 	struct store_io io;

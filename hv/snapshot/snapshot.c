@@ -126,9 +126,16 @@ static enum hv_error complete_users(const char *name, snapshot_progress *progres
 {
 	enum hv_error err = HV_OK;
 
-	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next)
+	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next) {
+		bool failed = vm->state == VM_FAILED;
+
 		if (pager_uses(vm, name))
 			err = pager_complete(vm, progress, why);
+		/* One that had failed before, perhaps because of them, is no reason to keep them.
+		 */
+		if (failed)
+			err = HV_OK;
+	}
 	return err;
 }
 
@@ -143,6 +150,12 @@ enum hv_error snapshot_delete(struct snapshot *s, char *why)
 	unlink_snapshot(s);
 	free_snapshot(s);
 	return HV_OK;
+}
+
+static void set_lineage(struct vm *vm, const struct snapshot *s)
+{
+	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
+	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 }
 
 /* ---- taking ---- */
@@ -284,9 +297,13 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 	if (err)
 		return err;
 	s->ns = muldiv_u64(arch_counter() - started, NS_PER_SEC, arch_counter_hz());
+	/* Now, as a guest may reboot while it is written, and then came from none. */
+	set_lineage(vm, s);
 	if (!(how & SNAPSHOT_MEMORY))
 		err = stored_write(s, progress, why);
 	if (err) {
+		if (!memcmp(vm->lineage.id, s->id, sizeof(s->id)))
+			vm->lineage = s->parent;
 		free_snapshot(s);
 		return err;
 	}
@@ -296,8 +313,6 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 		free_snapshot(before);
 	}
 	link_snapshot(s);
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 	*out = s;
 	return HV_OK;
 }
@@ -384,11 +399,15 @@ static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *w
 	if (memcmp(vm->genid->id, id, VMGENID_BYTES))
 		err = vmgenid_update(vm->genid, id);
 	if (err) {
-		vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
+		/* When the page could not be read from the volume, that has been said. */
+		bool said = vm->state == VM_FAILED;
+
 		snprintf(why, SNAPSHOT_WHY_MAX,
-			 "%s was restored, but its new id can't be written: %s; it must not run "
-			 "with the old one, restore it again",
-			 vm->config.name, hv_error_text(err));
+			 "%s was restored, but its new id can't be written: %.120s; it must not "
+			 "run with the old one, restore it again",
+			 vm->config.name, said ? vm->cause : hv_error_text(err));
+		if (!said)
+			vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
 		return err;
 	}
 	vmgenid_notify_guest(vm->genid);
@@ -404,8 +423,7 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	memcpy(config->kernel, s->config.kernel, sizeof(config->kernel));
 	memcpy(config->initrd, s->config.initrd, sizeof(config->initrd));
 	memcpy(config->cmdline, s->config.cmdline, sizeof(config->cmdline));
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
+	set_lineage(vm, s);
 }
 
 /* @vm has the shape of @s, whose memory is there. */
@@ -500,6 +518,15 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
+/* @vm has taken the place of @old, which may be NULL. */
+static void end_old(struct vm *old, struct vm *vm)
+{
+	if (!old)
+		return;
+	console_hand_over(old, vm);
+	vm_destroy(old);
+}
+
 /*
  * Restores @s into a new VM @name, in the place of @old, which has another shape, or of none. On
  * failure there is @old as it was.
@@ -510,6 +537,7 @@ static enum hv_error restore_anew(struct snapshot *s, const struct restore_reque
 	enum hv_error err;
 	struct vm *vm;
 
+	*out = NULL;
 	/* No two VMs have the same name, not even for so long. */
 	if (old)
 		memset(old->config.name, 0, sizeof(old->config.name));
@@ -519,15 +547,15 @@ static enum hv_error restore_anew(struct snapshot *s, const struct restore_reque
 		vm->state = old && old->state == VM_PAUSED ? VM_PAUSED : VM_OFF;
 		err = restore_into(vm, s, request, why);
 		*out = vm;
-		/* One whose id could not be written stays, failed, to be looked at. */
-		if (err && vm->state != VM_FAILED)
-			vm_destroy(vm);
-		else if (old) {
-			console_hand_over(old, vm);
-			vm_destroy(old);
-			old = NULL;
-		}
 	}
+	/* One whose id could not be written stays, failed, to be looked at. */
+	if (!err || (*out && (*out)->state == VM_FAILED)) {
+		end_old(old, *out);
+		return err;
+	}
+	if (*out)
+		vm_destroy(*out);
+	*out = NULL;
 	if (old)
 		memcpy(old->config.name, name, strlen(name));
 	return err;

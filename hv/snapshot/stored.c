@@ -58,9 +58,9 @@ static bool is_zero_page(const u8 *page)
 
 static size_t meta_size(void)
 {
-	struct vm_record table[META_RECORDS];
+	static const struct vm_record table[META_RECORDS] = {{.desc = &vm_config_state},
+							     {.desc = &mem_layout_state}};
 
-	meta_table(NULL, table);
 	return records_size(table, META_RECORDS);
 }
 
@@ -147,8 +147,9 @@ enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char
 		volume_close(&file, !err);
 		if (err)
 			snprintf(why, SNAPSHOT_WHY_MAX,
-				 "snapshot %s can't be written: %s; nothing was changed", s->name,
-				 hv_error_text(err));
+				 "snapshot %s can't be written: %s; nothing was changed; `delete` "
+				 "another one, or " VOLUME_ELSEWHERE,
+				 s->name, hv_error_text(err));
 	}
 	host_free_pages(buffer, BUFFER_PAGES);
 	if (err)
@@ -195,32 +196,66 @@ static void blame(const struct snapshot *s, const char *reason, char *why)
 	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
 }
 
+/* An area of records, checked, into *@area: pages of store_area_size(), which are the caller's. */
+static enum hv_error read_area(const struct volume_file *file, const struct snapshot *s,
+			       const struct store_header *header, enum store_area which, u8 **area,
+			       char *why)
+{
+	u32 pages = (u32)pages_of(store_area_size(header, which));
+	char reason[STORE_WHY_MAX];
+	enum hv_error err;
+
+	if (!pages) {
+		blame(s, "it has no records", why);
+		return HV_ECORRUPT;
+	}
+	*area = host_alloc_pages(pages);
+	if (!*area)
+		return no_memory(s, why);
+	err = store_read_area(&file->io, header, which, *area, reason);
+	if (err) {
+		blame(s, reason, why);
+		host_free_pages(*area, pages);
+	}
+	return err;
+}
+
+static enum hv_error parse_meta(const struct store_header *header, const u8 *area,
+				struct meta *meta, char *why)
+{
+	struct vm_record table[META_RECORDS];
+	struct records_index index;
+	enum hv_error err;
+
+	memset(meta, 0, sizeof(*meta));
+	meta_table(meta, table);
+	err = records_parse(table, META_RECORDS, area, header->meta_length, &index, why);
+	if (!err)
+		err = records_check(table, META_RECORDS, &index, why);
+	if (err)
+		return err;
+	records_commit(table, META_RECORDS, &index);
+	/* The header's is what the snapshot was listed with. */
+	if (!strcmp(meta->config.name, header->vm))
+		return HV_OK;
+	snprintf(why, RECORDS_WHY_MAX, "record config.0: the VM is %s, and %s in the header",
+		 meta->config.name, header->vm);
+	return HV_ECORRUPT;
+}
+
 static enum hv_error read_meta(const struct volume_file *file, const struct snapshot *s,
 			       const struct store_header *header, struct meta *meta, char *why)
 {
-	size_t size = store_area_size(header, STORE_META);
-	struct vm_record table[META_RECORDS];
-	struct records_index index;
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
+	char reason[RECORDS_WHY_MAX];
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_META, &area, why);
 
-	static_assert(RECORDS_WHY_MAX <= STORE_WHY_MAX, "one buffer for both");
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	memset(meta, 0, sizeof(*meta));
-	meta_table(meta, table);
-	err = store_read_area(&file->io, header, STORE_META, area, reason);
-	if (!err)
-		err = records_parse(table, META_RECORDS, area, header->meta_length, &index, reason);
-	if (!err)
-		err = records_check(table, META_RECORDS, &index, reason);
+	if (err)
+		return err;
+	err = parse_meta(header, area, meta, reason);
 	if (err)
 		blame(s, reason, why);
-	else
-		records_commit(table, META_RECORDS, &index);
-	host_free_pages(area, (u32)pages_of(size));
+	host_free_pages(area, (u32)pages_of(store_area_size(header, STORE_META)));
 	return err;
 }
 
@@ -291,20 +326,11 @@ static enum hv_error read_pages(const struct volume_file *file, const struct sna
 static enum hv_error read_state(const struct volume_file *file, struct snapshot *s,
 				const struct store_header *header, char *why)
 {
-	size_t size = store_area_size(header, STORE_STATE);
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_STATE, &area, why);
 
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	err = store_read_area(&file->io, header, STORE_STATE, area, reason);
-	if (err) {
-		blame(s, reason, why);
-		host_free_pages(area, (u32)pages_of(size));
+	if (err)
 		return err;
-	}
 	host_free_pages(s->records, (u32)pages_of(s->records_length));
 	s->records = area;
 	s->records_length = header->state_length;
@@ -352,10 +378,11 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 }
 
 /* An image without pages of a memory like @vm's. */
-static enum hv_error empty_image(const struct snapshot *s, const struct vm *vm,
-				 struct mem_image *image, char *why)
+static enum hv_error empty_image(const struct snapshot *s, const struct store_header *header,
+				 const struct vm *vm, struct mem_image *image, char *why)
 {
-	enum hv_error err = pool_reserve(0);
+	/* For the pages that will come: better no restore than a VM that ends on the way. */
+	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
 	static struct mem mem;
 
 	if (!err)
@@ -385,12 +412,12 @@ enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_im
 	if (!err)
 		err = read_state(&pager->file, s, &pager->header, why);
 	if (!err) {
-		err = pager_read_entries(pager, reason);
+		err = pager_read_entries(pager, &vm->mem, reason);
 		if (err)
 			blame(s, reason, why);
 	}
 	if (!err)
-		err = empty_image(s, vm, image, why);
+		err = empty_image(s, &pager->header, vm, image, why);
 	if (err)
 		pager_close(pager);
 	else

@@ -19,7 +19,6 @@
 #define SPACE_SLACK MIB(1)
 #define FILE_MAX    (CONFIG_NAME_MAX + 8)
 #define PATH_MAX    (CONFIG_PATH_MAX + FILE_MAX)
-#define ELSEWHERE   "name a folder of another volume as `snapshots` in [anew] of anew.conf"
 
 /* What there is of one name. */
 struct files {
@@ -164,11 +163,11 @@ static enum hv_error find_files(const char *name, struct files *files, char *why
 	*files = (struct files){0};
 	err = scan_folder(&scan);
 	if (err == HV_ENOT_FOUND)
-		return refuse(err, why, "there is no volume of %s; plug it in, or " ELSEWHERE,
-			      folder);
+		return refuse(err, why,
+			      "there is no volume of %s; plug it in, or " VOLUME_ELSEWHERE, folder);
 	if (err)
-		return refuse(err, why, "the folder %s can't be read: %s", folder,
-			      hv_error_text(err));
+		return refuse(err, why, "the folder %s can't be read: %s; " VOLUME_ELSEWHERE,
+			      folder, hv_error_text(err));
 	return HV_OK;
 }
 
@@ -543,15 +542,15 @@ static enum hv_error check_space(const char *name, u64 bytes, char *why)
 
 	if (err == HV_EDENIED)
 		return refuse(err, why,
-			      "the volume of %s is write-protected; end that, or " ELSEWHERE,
+			      "the volume of %s is write-protected; end that, or " VOLUME_ELSEWHERE,
 			      folder);
 	if (err)
-		return refuse(err, why, "the volume of %s can't be read: %s", folder,
-			      hv_error_text(err));
+		return refuse(err, why, "the volume of %s can't be read: %s; " VOLUME_ELSEWHERE,
+			      folder, hv_error_text(err));
 	if (room < needed)
 		return refuse(HV_ENO_SPACE, why,
 			      "%s needs %llu MiB, and the volume of %s has %llu MiB free; `delete` "
-			      "a snapshot that is on it, or " ELSEWHERE,
+			      "a snapshot that is on it, or " VOLUME_ELSEWHERE,
 			      name, (unsigned long long)(ALIGN_UP(needed, MIB(1)) / MIB(1)), folder,
 			      (unsigned long long)(room / MIB(1)));
 	return HV_OK;
@@ -573,7 +572,8 @@ static enum hv_error make_folder(char *why)
 		if (name)
 			err = host_folder_create(path);
 		if (err)
-			return refuse(err, why, "the folder %s can't be made: %s", path,
+			return refuse(err, why,
+				      "the folder %s can't be made: %s; " VOLUME_ELSEWHERE, path,
 				      hv_error_text(err));
 		end += *end == '/';
 	}
@@ -637,7 +637,8 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 	file_path(path, name, slot, 0);
 	err = host_file_open(path, HOST_FILE_CREATE, &file->first);
 	if (err)
-		return refuse(err, why, "%s can't be made: %s", path, hv_error_text(err));
+		return refuse(err, why, "%s can't be made: %s; " VOLUME_ELSEWHERE, path,
+			      hv_error_text(err));
 	return HV_OK;
 }
 

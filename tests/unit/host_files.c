@@ -26,6 +26,7 @@ struct host_files host_files;
 static struct file files[FILES_MAX];
 static u32 file_count;
 static u32 random_state;
+static u32 open_count;
 
 static u32 random_next(void)
 {
@@ -34,6 +35,11 @@ static u32 random_next(void)
 }
 
 /* ---- the medium ---- */
+
+u32 host_files_open(void)
+{
+	return open_count;
+}
 
 void host_files_reset(void)
 {
@@ -233,11 +239,13 @@ enum hv_error host_file_open(const char *path, enum host_file_mode mode, struct 
 	if (!*out)
 		abort();
 	**out = (struct host_file){file, mode == HOST_FILE_CREATE};
+	open_count++;
 	return HV_OK;
 }
 
 void host_file_close(struct host_file *file)
 {
+	open_count--;
 	free(file);
 }
 

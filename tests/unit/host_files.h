@@ -44,5 +44,7 @@ u8 *host_files_bytes(const char *path, u64 *size);
 void host_files_put(const char *path, const void *bytes, u64 size);
 /* Files that there are, without folders. */
 u32 host_files_count(void);
+/* How many are open. */
+u32 host_files_open(void);
 
 #endif
