@@ -258,13 +258,20 @@ static inline void world_begin(void)
 	snapshot_init("snapshots");
 }
 
-/* Forgets everything that is not on the volume. All memory must have come back. */
-static inline void world_off(void)
+/* Forgets everything that is not on the volume. All memory must be in the pool again. */
+static inline void world_clear(void)
 {
 	while (vm_first())
 		vm_destroy(vm_first());
 	snapshot_fini();
 	world_must(machine_pool.free_pages == machine_pool.total_pages);
+	world_must(world.piece_count == machine_pool.extent_count && !host_files_open());
+}
+
+/* And gives the pool back to the host. */
+static inline void world_off(void)
+{
+	world_clear();
 	for (u32 i = 0; i < machine_pool.extent_count; i++) {
 		const struct pool_extent *extent = &machine_pool.extents[i];
 
@@ -273,7 +280,7 @@ static inline void world_off(void)
 		free((void *)(uintptr_t)extent->base);
 	}
 	pool_init(&machine_pool);
-	world_must(!world.piece_count && !host_files_open());
+	world_must(!world.piece_count);
 }
 
 /* Power off, and on again; the snapshots on the volume are listed. */
