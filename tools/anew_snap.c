@@ -69,7 +69,7 @@ static char *part_path(const char *first, u32 number)
 {
 	size_t length = strlen(first);
 	size_t stem = strlen(FIRST_PART);
-	size_t room = length + sizeof(".000");
+	size_t room = length + sizeof(".p000");
 	char *path;
 
 	if (number && (length < stem || strcmp(first + length - stem, FIRST_PART)))
@@ -78,7 +78,7 @@ static char *part_path(const char *first, u32 number)
 	if (!path)
 		abort();
 	if (number)
-		snprintf(path, room, "%.*s.%03u", (int)(length - stem), first, number);
+		snprintf(path, room, "%.*s.p%03u", (int)(length - stem), first, number);
 	else
 		snprintf(path, room, "%s", first);
 	return path;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot is the file NAME~SLOT.snap, which begins with its header, and goes on in NAME~SLOT.001
- * and so on. A name has two slots. A new snapshot is written into the slot that does not count, and
- * counts itself as soon as its header is on the medium, which has the higher generation; only then
- * does the other slot's go. What is deleted loses its header's file first, and so is nothing from
- * then on, whatever is left of it.
+ * A snapshot is the file NAME~SLOT.snap, which begins with its header, and goes on in
+ * NAME~SLOT.p001 and so on. A name has two slots. A new snapshot is written into the slot that does
+ * not count, and counts itself as soon as its header is on the medium, which has the higher
+ * generation; only then does the other slot's go. What is deleted loses its header's file first,
+ * and so is nothing from then on, whatever is left of it.
  */
 #include <hv/log.h>
 #include <internal/volume.h>
@@ -50,10 +50,15 @@ static enum hv_error refuse(enum hv_error err, char *why, const char *format, ..
 
 /* ---- names ---- */
 
+/*
+ * The ends have more than three characters: a file system that makes short names for long ones,
+ * such as BEFORE~1.001 for before-update~0.001, may take a name of ours that could be a short one
+ * for another file's. EDK2's FAT does (FatPkg/EnhancedFatDxe/DirectoryManage.c, FatSearchODir()).
+ */
 static void file_name(char file[FILE_MAX], const char *name, u32 slot, u32 part)
 {
 	if (part)
-		snprintf(file, FILE_MAX, "%s~%u.%03u", name, slot, part);
+		snprintf(file, FILE_MAX, "%s~%u.p%03u", name, slot, part);
 	else
 		snprintf(file, FILE_MAX, "%s~%u.snap", name, slot);
 }
@@ -87,7 +92,7 @@ static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, 
 	const char *end = strrchr(file, '~');
 	size_t length = end ? (size_t)(end - file) : 0;
 
-	if (!length || length >= CONFIG_NAME_MAX || strlen(end) < strlen("~0.001"))
+	if (!length || length >= CONFIG_NAME_MAX || strlen(end) != strlen("~0.p001"))
 		return false;
 	memcpy(name, file, length);
 	name[length] = 0;
@@ -97,9 +102,11 @@ static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, 
 		return false;
 	if (same_name(end + 3, "snap"))
 		return true;
-	for (end += 3; *end >= '0' && *end <= '9' && *part <= PARTS_MAX; end++)
+	if (lower(end[3]) != 'p')
+		return false;
+	for (end += 4; *end >= '0' && *end <= '9'; end++)
 		*part = *part * 10 + (u32)(*end - '0');
-	return !*end && *part && *part <= PARTS_MAX;
+	return !*end && *part;
 }
 
 /* ---- what is there ---- */
@@ -137,7 +144,6 @@ static void scan_file(void *ctx, const char *file, u64 size)
 		files->last[slot] = (u32)max_u64(files->last[slot], part);
 		return;
 	}
-	/* A part's name has no small letters in some file systems. */
 	memcpy(files->name, name, sizeof(name));
 	files->there[slot] = true;
 	files->size[slot] = size;

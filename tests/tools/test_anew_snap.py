@@ -216,17 +216,17 @@ class SnapTest(unittest.TestCase):
         snapshot.seal()
         for i in range(0, len(snapshot.data), part_bytes):
             number = i // part_bytes
-            name = f"s1~0.{number:03}" if number else "s1~0.snap"
+            name = f"s1~0.p{number:03}" if number else "s1~0.snap"
             (self.folder / name).write_bytes(snapshot.data[i:i + part_bytes])
 
     def test_parts(self):
         self.split(2 * PAGE)
         self.expect(WHOLE, "whole")
         # Not one of them.
-        (self.folder / "s1~0.004").write_bytes(b"of an earlier one")
+        (self.folder / "s1~0.p004").write_bytes(b"of an earlier one")
         self.expect(WHOLE, "whole")
         self.assertRegex(self.run_tool("info", self.path).stdout, r"bytes +28672 in 4 files\n")
-        part = self.folder / "s1~0.002"
+        part = self.folder / "s1~0.p002"
         whole = part.read_bytes()
         part.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         self.expect(REFUSED, "page at 9f000h is damaged")
@@ -235,7 +235,7 @@ class SnapTest(unittest.TestCase):
         part.unlink()
         self.expect(REFUSED, "file 3 of 4,")
         part.write_bytes(whole)
-        (self.folder / "s1~0.003").write_bytes(b"")
+        (self.folder / "s1~0.p003").write_bytes(b"")
         self.expect(REFUSED, "the file ends at byte 24576, 4096 bytes are missing")
 
     def test_parts_of_a_file_of_another_name(self):
@@ -245,7 +245,7 @@ class SnapTest(unittest.TestCase):
 
     def test_parts_of_another_snapshot(self):
         self.split(5 * PAGE)
-        part = self.folder / "s1~0.001"
+        part = self.folder / "s1~0.p001"
         whole = part.read_bytes()
         part.write_bytes(whole[PAGE:] + whole[:PAGE])
         self.expect(REFUSED, "page at 9f000h is damaged")

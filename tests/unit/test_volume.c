@@ -230,7 +230,7 @@ static void test_save_and_read(void **state)
 	assert_int_equal(host_files_count(), 4);
 	assert_non_null(host_files_bytes("snapshots/s~0.snap", &size));
 	assert_int_equal(size, PART);
-	assert_non_null(host_files_bytes("snapshots/s~0.003", &size));
+	assert_non_null(host_files_bytes("snapshots/s~0.p003", &size));
 	assert_int_equal(size, snapshot_bytes(NEW_PAGES) - 3 * PART);
 	assert_int_equal(list(), 1);
 	assert_string_equal(listed[0].name, "s");
@@ -340,17 +340,19 @@ static void test_strays_are_ignored(void **state)
 {
 	static const char *const names[] = {"readme.txt",
 					    "x~2.snap",
-					    "x~0.0001",
+					    "x~0.p0001",
 					    "~0.snap",
 					    "a b~0.snap",
-					    "x~0.000",
-					    "x~0.01",
+					    "x~0.p000",
+					    "x~0.p01",
+					    "x~0.001",
+					    "x~0.q001",
 					    "x~0snap",
 					    "x~0.snap2",
 					    "x~",
-					    "x~0.1000000000000000001",
+					    "x~0.p1000000000000000001",
 					    "x.snap",
-					    "x~1.001",
+					    "x~1.p001",
 					    "a23456789012345678901234567890123~0.snap"};
 
 	(void)state;
@@ -363,7 +365,7 @@ static void test_strays_are_ignored(void **state)
 	assert_int_equal(save("x", OLD, OLD_PAGES), HV_OK);
 	assert_int_equal(read_snapshot("x", page_counts), OLD);
 	/* It was a leftover of the other slot. */
-	assert_false(is_there("snapshots/x~1.001"));
+	assert_false(is_there("snapshots/x~1.p001"));
 	assert_int_equal(volume_delete("x", why), HV_OK);
 	assert_int_equal(host_files_count(), ARRAY_COUNT(names) - 1);
 }
@@ -386,13 +388,13 @@ static void test_broken(void **state)
 
 	(void)state;
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
-	assert_int_equal(host_file_delete("snapshots/s~0.001"), HV_OK);
-	assert_broken(HV_ECORRUPT, "s~0.001 is missing");
+	assert_int_equal(host_file_delete("snapshots/s~0.p001"), HV_OK);
+	assert_broken(HV_ECORRUPT, "s~0.p001 is missing");
 	assert_int_equal(volume_delete("s", why), HV_OK);
 
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
-	host_files_put("snapshots/s~0.002", "short", 5);
-	assert_broken(HV_ECORRUPT, "s~0.002 is 5 bytes, must be 32768");
+	host_files_put("snapshots/s~0.p002", "short", 5);
+	assert_broken(HV_ECORRUPT, "s~0.p002 is 5 bytes, must be 32768");
 	assert_int_equal(volume_delete("s", why), HV_OK);
 
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
@@ -457,6 +459,23 @@ static void test_last_generation(void **state)
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_ECORRUPT);
 	assert_non_null(strstr(why, "`delete s` first"));
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
+}
+
+/* The short names of one are like the long ones of the other. */
+static void test_short_names(void **state)
+{
+	(void)state;
+	assert_int_equal(save("before-update", OTHER, page_counts[OTHER]), HV_OK);
+	assert_int_equal(save("before-update", OLD, OLD_PAGES), HV_OK);
+	for (u32 slot = 0; slot < 2; slot++) {
+		assert_int_equal(save("before", NEW, NEW_PAGES), HV_OK);
+		assert_int_equal(read_snapshot("before", page_counts), NEW);
+		assert_int_equal(read_snapshot("before-update", page_counts), OLD);
+	}
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES) + snapshot_files(NEW_PAGES));
+	assert_int_equal(volume_delete("before", why), HV_OK);
+	assert_int_equal(read_snapshot("before-update", page_counts), OLD);
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES));
 }
 
 /* What can't be read just now may be the one that counts. */
@@ -705,6 +724,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_strays_are_ignored),
 		TEST(test_broken),
+		TEST(test_short_names),
 		TEST(test_newer_version),
 		TEST(test_last_generation),
 		TEST(test_unreadable_is_not_replaced),
