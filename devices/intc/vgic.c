@@ -791,6 +791,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	gic->version = version;
 	gic->here = version;
 	gic->cpu_count = cpu_count;
+	gic->dist = version == VGIC_V3 ? &vgic_dist_v3 : &vgic_dist_v2;
 	gic->ops = ops;
 	gic->ctx = ctx;
 	for (u32 i = 0; i < VGIC_CPU_MAX; i++) {
@@ -815,6 +816,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	TRANSIENT(struct vgic, hw, "wiring")                                                       \
 	TRANSIENT(struct vgic, pad, "padding")                                                     \
 	TRANSIENT(struct vgic, hw_intid, "wiring")                                                 \
+	TRANSIENT(struct vgic, dist, "wiring")                                                     \
 	TRANSIENT(struct vgic, ops, "wiring")                                                      \
 	TRANSIENT(struct vgic, ctx, "wiring")                                                      \
 	TRANSIENT(struct vgic, cpus, "a record of its own for each")
