@@ -379,8 +379,6 @@ const char *vgic_machine_load(struct vgic_machine *m, const u8 *buf)
 	for (u32 i = 0; i < to->cpu_count; i++)
 		state_unpack(&vgic_cpu_state, &to->cpus[i], cpus + i * step);
 	vgic_dist_state.after_load(to);
-	for (u32 i = 0; i < to->cpu_count; i++)
-		vgic_cpu_state.after_load(&to->cpus[i]);
 	m->gic = to;
 	return NULL;
 }

@@ -192,7 +192,10 @@ struct vgic {
 
 #define VGIC_NOWHERE 0xffu /* a target: no virtual CPU */
 
-/* Records "vgic", of the struct vgic, and "vgic-cpu", of each of its cpus up to cpu_count. */
+/*
+ * Records "vgic", of the struct vgic, and "vgic-cpu", of each of its cpus up to cpu_count. The
+ * first one's after_load is for all, and comes when all are in place.
+ */
 extern const struct state_desc vgic_dist_state;
 extern const struct state_desc vgic_cpu_state;
 
