@@ -46,7 +46,7 @@ struct state_desc {
 	enum hv_error (*check)(const void *obj, const char **why);
 	/* Called before @obj is saved, to bring fields up to date. May be NULL. */
 	void (*before_save)(void *obj);
-	/* Called when the saved fields of @obj have been replaced: re-arm timers, recompute. */
+	/* Called when the saved fields of all objects are replaced: re-arm timers, recompute. */
 	void (*after_load)(void *obj);
 };
 
