@@ -149,10 +149,7 @@ NEWLIB_CONFIG := --target=$(CPU)-none-elf --disable-multilib --disable-libgloss 
 	--enable-newlib-io-c99-formats --enable-newlib-io-long-long --enable-lite-exit \
 	--disable-newlib-fvwrite-in-streamio --disable-newlib-wide-orient \
 	--disable-newlib-unbuf-stream-opt --disable-nls
-# But these by the word: what is copied and zeroed is not small.
-NEWLIB_FAST_arm64 := memcpy memmove memset
-NEWLIB_FAST := $(NEWLIB_FAST_$(ARCH))
-NEWLIB_KEY := $(shell { echo '$(NEWLIB_CONFIG) $(strip $(NEWLIB_CFLAGS) $(NEWLIB_FAST))'; echo $(CC_VERSION); \
+NEWLIB_KEY := $(shell { echo '$(NEWLIB_CONFIG) $(NEWLIB_CFLAGS)'; echo $(CC_VERSION); \
 	cat tools/cc-general-regs; } | sha256sum | cut -c1-12)
 NEWLIB_STAMP := $(NEWLIB_DIR)/stamp-$(NEWLIB_KEY)
 
@@ -161,11 +158,6 @@ $(NEWLIB_STAMP):
 	@test -f $(NEWLIB_SOURCE) || { echo "$(NEWLIB_SOURCE) is missing: make deps" >&2; exit 1; }
 	@rm -rf $(NEWLIB_DIR); mkdir -p $(NEWLIB_DIR)/src $(NEWLIB_DIR)/obj
 	@tar -xf $(NEWLIB_SOURCE) -C $(NEWLIB_DIR)/src --strip-components=1
-	@for f in $(NEWLIB_FAST); do \
-		{ printf '#undef %s\n' PREFER_SIZE_OVER_SPEED __OPTIMIZE_SIZE__; \
-			echo "#include \"../../string/$$f.c\""; \
-			} > $(NEWLIB_DIR)/src/newlib/libc/machine/$(CPU)/$$f-stub.c; \
-	done
 	@while sleep 4 > /dev/null 2>&1; do \
 		echo "  NEWLIB      $$(find $(NEWLIB_DIR)/obj -name '*.o' | wc -l) files so far"; \
 	done & trap "kill $$!" EXIT; \
