@@ -5,6 +5,7 @@
 #include <internal/host.h>
 #include <internal/pager.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <internal/snapshot.h>
 #include <internal/volume.h>
 #include <stdio.h>
@@ -432,8 +433,10 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	take_over(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
-	if (!stays)
+	if (!stays) {
 		vm_resume(vm);
+		sched_next(vm);
+	}
 	return HV_OK;
 }
 
@@ -566,6 +569,7 @@ enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *r
 void snapshot_poll(void)
 {
 	give_back();
+	host_refill_pages();
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 
