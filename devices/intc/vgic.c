@@ -198,9 +198,14 @@ static void derive(struct vgic *gic)
 	}
 	for (u32 word = 1; word < VGIC_WORDS; word++)
 		vgic_notes(gic, 0, word)->given = 0;
-	for (u32 intid = VGIC_SPI_BASE; intid < VGIC_LINES; intid++) {
-		vgic_route(gic, intid);
-		hold(gic, intid, gic->holder[intid - VGIC_SPI_BASE]);
+	for (u32 spi = 0; spi < VGIC_SPIS; spi++) {
+		u32 word = 1 + spi / 32, bit = vgic_bit(spi);
+		u32 target = route_target(gic, gic->route[spi]);
+
+		gic->target[spi] = (u8)target;
+		if (target != VGIC_NOWHERE)
+			gic->cpus[target].routed[word] |= bit;
+		gic->cpus[gic->holder[spi]].held[word] |= bit;
 	}
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		for (u32 word = 0; word < VGIC_WORDS; word++)
