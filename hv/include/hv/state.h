@@ -83,4 +83,7 @@ void state_pack(const struct state_desc *desc, void *obj, void *buf);
 /* Puts packed fields into the structure @obj; calls neither check nor after_load. */
 void state_unpack(const struct state_desc *desc, void *obj, const void *buf);
 
+/* Into @copy, of the size of the structure, what state_unpack() would make of @obj. */
+void state_unpack_copy(const struct state_desc *desc, void *copy, const void *obj, const void *buf);
+
 #endif
