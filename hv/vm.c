@@ -269,21 +269,22 @@ static enum hv_error build(struct vm *vm)
 }
 
 /* A VM that nothing is built of yet, at the end of the list. */
-static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
+static enum hv_error alloc_vm(const struct vm_config *config, const char *name, struct vm **out)
 {
 	struct vm **link;
 	struct vm *vm;
 
-	if (vm_find(config->name)) {
-		log_error("%s: there is a VM of that name already", config->name);
+	if (vm_find(name)) {
+		log_error("%s: there is a VM of that name already", name);
 		return HV_EEXISTS;
 	}
 	vm = host_alloc_pages((u32)pages_of(sizeof(*vm)));
 	if (!vm) {
-		log_error("%s: no memory for the VM's own state", config->name);
+		log_error("%s: no memory for the VM's own state", name);
 		return HV_ENO_MEMORY;
 	}
 	vm->config = *config;
+	memmove(vm->config.name, name, strlen(name) + 1);
 	vm->state = VM_PAUSED;
 	vm->time.counter_hz = arch_counter_hz();
 	vm->clock = (struct clock){.now = time_now, .ctx = vm};
@@ -301,10 +302,11 @@ static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 	return HV_OK;
 }
 
-static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
+static enum hv_error create(const struct vm_config *config, const char *name, bool boot,
+			    struct vm **out)
 {
 	struct vm *vm;
-	enum hv_error err = alloc_vm(config, &vm);
+	enum hv_error err = alloc_vm(config, name, &vm);
 
 	if (err)
 		return err;
@@ -315,7 +317,7 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 	if (!err && boot)
 		err = arch_vm_reset(vm);
 	if (err) {
-		log_error("%s: not started: %s", config->name, hv_error_text(err));
+		log_error("%s: not started: %s", name, hv_error_text(err));
 		vm_destroy(vm);
 		return err;
 	}
@@ -325,12 +327,12 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 {
-	return create(config, true, out);
+	return create(config, config->name, true, out);
 }
 
-enum hv_error vm_create_blank(const struct vm_config *config, struct vm **out)
+enum hv_error vm_create_blank(const struct vm_config *config, const char *name, struct vm **out)
 {
-	return create(config, false, out);
+	return create(config, name, false, out);
 }
 
 void vm_pause(struct vm *vm)

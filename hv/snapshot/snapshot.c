@@ -458,11 +458,8 @@ static enum hv_error check_shape(const struct vm *vm, const struct snapshot *s, 
 /* A VM @name for @s, with nothing in it. */
 static enum hv_error make_vm(const struct snapshot *s, const char *name, struct vm **vm, char *why)
 {
-	struct vm_config config = s->config;
-	enum hv_error err;
+	enum hv_error err = vm_create_blank(&s->config, name, vm);
 
-	snprintf(config.name, sizeof(config.name), "%s", name);
-	err = vm_create_blank(&config, vm);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s can't be made: %s; `log` says more",
 			 name, hv_error_text(err));
@@ -507,45 +504,50 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
+/* Into a VM @name, which is made for it. */
+static enum hv_error restore_anew(struct snapshot *s, const struct restore_request *request,
+				  const char *name, struct vm **out, char *why)
+{
+	enum hv_error err = make_vm(s, name, out, why);
+
+	if (err)
+		return err;
+	/* Those that are made begin paused, but that is not how it was left. */
+	(*out)->state = VM_OFF;
+	err = restore_into(*out, s, request, why);
+	/* One whose id could not be written stays, failed, to be looked at. */
+	if (err && (*out)->state == VM_OFF)
+		vm_destroy(*out);
+	return err;
+}
+
 enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
 			       struct vm **out, char *why)
 {
-	const char *name = request->vm ? request->vm : s->config.name;
+	const char *name = request->vm;
 	enum hv_error err = HV_OK;
-	bool made = false;
-	struct vm *vm;
 
 	if (!s->image.root)
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
-	vm = vm_find(name);
-	if (!vm) {
-		err = make_vm(s, name, &vm, why);
-		if (err)
-			return err;
-		made = true;
-		/* Those that are made begin paused, but that is not how it was left. */
-		vm->state = VM_OFF;
-	}
-	err = restore_into(vm, s, request, why);
-	/* One whose id could not be written stays, failed, to be looked at. */
-	if (err && made && vm->state == VM_OFF)
-		vm_destroy(vm);
-	*out = vm;
-	return err;
+	if (!name)
+		name = s->config.name;
+	*out = vm_find(name);
+	return *out ? restore_into(*out, s, request, why)
+		    : restore_anew(s, request, name, out, why);
 }
 
-/* A name for a clone of @name: with the lowest number that no VM has. */
-static void clone_name(char to[CONFIG_NAME_MAX], const char *name)
+/* A name for the next clone of @s: with a number that none has had, as far as that is known. */
+static void clone_name(char to[CONFIG_NAME_MAX], struct snapshot *s)
 {
-	u32 number = 0;
-
 	do {
 		char suffix[12];
-		int length = snprintf(suffix, sizeof(suffix), "-%u", ++number);
+		int length = snprintf(suffix, sizeof(suffix), "-%u", ++s->clones);
+		size_t at = strnlen(s->config.name, CONFIG_NAME_MAX - 1 - (size_t)length);
 
-		snprintf(to, CONFIG_NAME_MAX, "%.*s%s", CONFIG_NAME_MAX - 1 - length, name, suffix);
+		memcpy(to, s->config.name, at);
+		memcpy(to + at, suffix, (size_t)length + 1);
 	} while (vm_find(to));
 }
 
@@ -560,10 +562,9 @@ enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *r
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
-	clone_name(name, s->config.name);
-	clone.vm = name;
+	clone_name(name, s);
 	clone.intent = INTENT_CLONE;
-	return snapshot_restore(s, &clone, out, why);
+	return restore_anew(s, &clone, name, out, why);
 }
 
 void snapshot_poll(void)
