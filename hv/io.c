@@ -53,9 +53,11 @@ enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
 		return HV_EINVALID;
 	table = bus->regions[region->space];
 	count = bus->count[region->space];
-	for (at = 0; at < count && table[at].base <= end; at++)
-		if (table[at].base + (table[at].length - 1) >= region->base)
-			return HV_EEXISTS;
+	/* From the end: mostly they come in order. */
+	for (at = count; at && table[at - 1].base > end; at--)
+		;
+	if (at && table[at - 1].base + (table[at - 1].length - 1) >= region->base)
+		return HV_EEXISTS;
 	if (count == IO_REGION_MAX)
 		return HV_ENO_SPACE;
 	for (u32 i = count; i > at; i--)
