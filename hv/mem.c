@@ -732,8 +732,9 @@ static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 		pool_unref(mem->pool, old);
 		mem->table_pages++;
 	}
-	/* What the hardware could not walk, it has not cached. */
-	if (*entry & format->present_bit)
+	/* What it could not walk, the hardware has not cached; but walks may begin below the root.
+	 */
+	if ((*entry & format->present_bit) || level == TOP_LEVEL - 1)
 		mem->stale = true;
 	set_entry(format, entry, address_of(table) | format->table_bits);
 	return HV_OK;
@@ -784,6 +785,8 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 		return HV_ENO_MEMORY;
 	sync_table(format, ptr);
 	mem->table_pages++;
+	if (level == TOP_LEVEL)
+		mem->stale = true;
 	set_entry(format, entry, address_of(ptr) | format->table_bits);
 	return HV_OK;
 }

@@ -269,21 +269,24 @@ static enum hv_error build(struct vm *vm)
 }
 
 /* A VM that nothing is built of yet, at the end of the list. */
-static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
+static enum hv_error alloc_vm(const struct vm_config *config, const char *name, struct vm **out)
 {
 	struct vm **link;
 	struct vm *vm;
 
-	if (vm_find(config->name)) {
-		log_error("%s: there is a VM of that name already", config->name);
+	if (vm_find(name)) {
+		log_error("%s: there is a VM of that name already", name);
 		return HV_EEXISTS;
 	}
 	vm = host_alloc_pages((u32)pages_of(sizeof(*vm)));
 	if (!vm) {
-		log_error("%s: no memory for the VM's own state", config->name);
+		log_error("%s: no memory for the VM's own state", name);
 		return HV_ENO_MEMORY;
 	}
 	vm->config = *config;
+	/* Zeros behind it: a snapshot's record wants them. */
+	memset(vm->config.name, 0, sizeof(vm->config.name));
+	memcpy(vm->config.name, name, strlen(name));
 	vm->state = VM_PAUSED;
 	vm->time.counter_hz = arch_counter_hz();
 	vm->clock = (struct clock){.now = time_now, .ctx = vm};
@@ -302,30 +305,31 @@ static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 }
 
 /* For the tables of one that has nothing in it yet. */
-static enum hv_error reserve_tables(const struct vm_config *config)
+static enum hv_error reserve_tables(const char *name)
 {
 	enum hv_error err = pool_reserve(0);
 
 	if (err)
 		log_error("%s: no guest memory is left, not even for an empty VM: end another one",
-			  config->name);
+			  name);
 	return err;
 }
 
-static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
+static enum hv_error create(const struct vm_config *config, const char *name, bool boot,
+			    struct vm **out)
 {
 	struct vm *vm;
-	enum hv_error err = alloc_vm(config, &vm);
+	enum hv_error err = alloc_vm(config, name, &vm);
 
 	if (err)
 		return err;
-	err = boot ? reserve_memory(config) : reserve_tables(config);
+	err = boot ? reserve_memory(config) : reserve_tables(name);
 	if (!err)
 		err = build(vm);
 	if (!err && boot)
 		err = arch_vm_reset(vm);
 	if (err) {
-		log_error("%s: not started: %s", config->name, hv_error_text(err));
+		log_error("%s: not started: %s", name, hv_error_text(err));
 		vm_destroy(vm);
 		return err;
 	}
@@ -335,12 +339,12 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 {
-	return create(config, true, out);
+	return create(config, config->name, true, out);
 }
 
-enum hv_error vm_create_blank(const struct vm_config *config, struct vm **out)
+enum hv_error vm_create_blank(const struct vm_config *config, const char *name, struct vm **out)
 {
-	return create(config, false, out);
+	return create(config, name, false, out);
 }
 
 void vm_pause(struct vm *vm)

@@ -158,6 +158,7 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 		*exit = arch->script[arch->played++];
 	else
 		*exit = (struct hv_exit){.reason = EXIT_HOST_IRQ};
+	exit->access.vcpu = vcpu->index;
 }
 
 void arch_vcpu_prepare_irq(struct vcpu *vcpu)

@@ -198,9 +198,14 @@ static void derive(struct vgic *gic)
 	}
 	for (u32 word = 1; word < VGIC_WORDS; word++)
 		vgic_notes(gic, 0, word)->given = 0;
-	for (u32 intid = VGIC_SPI_BASE; intid < VGIC_LINES; intid++) {
-		vgic_route(gic, intid);
-		hold(gic, intid, gic->holder[intid - VGIC_SPI_BASE]);
+	for (u32 spi = 0; spi < VGIC_SPIS; spi++) {
+		u32 word = 1 + spi / 32, bit = vgic_bit(spi);
+		u32 target = route_target(gic, gic->route[spi]);
+
+		gic->target[spi] = (u8)target;
+		if (target != VGIC_NOWHERE)
+			gic->cpus[target].routed[word] |= bit;
+		gic->cpus[gic->holder[spi]].held[word] |= bit;
 	}
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		for (u32 word = 0; word < VGIC_WORDS; word++)
@@ -791,6 +796,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	gic->version = version;
 	gic->here = version;
 	gic->cpu_count = cpu_count;
+	gic->dist = version == VGIC_V3 ? &vgic_dist_v3 : &vgic_dist_v2;
 	gic->ops = ops;
 	gic->ctx = ctx;
 	for (u32 i = 0; i < VGIC_CPU_MAX; i++) {
@@ -815,6 +821,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	TRANSIENT(struct vgic, hw, "wiring")                                                       \
 	TRANSIENT(struct vgic, pad, "padding")                                                     \
 	TRANSIENT(struct vgic, hw_intid, "wiring")                                                 \
+	TRANSIENT(struct vgic, dist, "wiring")                                                     \
 	TRANSIENT(struct vgic, ops, "wiring")                                                      \
 	TRANSIENT(struct vgic, ctx, "wiring")                                                      \
 	TRANSIENT(struct vgic, cpus, "a record of its own for each")
@@ -935,9 +942,11 @@ static enum hv_error cpu_check(const void *obj, const char **why)
 	return verdict(cpu_wrong(obj), why);
 }
 
-/* Nobody is told: the guest has changed nothing. */
-static void loaded(struct vgic *gic)
+/* The CPUs' fields are in place as well. Nobody is told: the guest has changed nothing. */
+static void loaded(void *obj)
 {
+	struct vgic *gic = obj;
+
 	derive(gic);
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		gic->cpus[i].notes.told = lines_enabled(gic, i, 0);
@@ -945,17 +954,6 @@ static void loaded(struct vgic *gic)
 		vgic_notes(gic, 0, word)->told = lines_enabled(gic, 0, word);
 }
 
-static void dist_loaded(void *obj)
-{
-	loaded(obj);
-}
-
-static void cpu_loaded(void *obj)
-{
-	loaded(((struct vgic_cpu *)obj)->gic);
-}
-
 STATE_DEFINE(vgic_dist_state, "vgic", 1, struct vgic, VGIC_DIST_FIELDS, .check = dist_check,
-	     .after_load = dist_loaded);
-STATE_DEFINE(vgic_cpu_state, "vgic-cpu", 1, struct vgic_cpu, VGIC_CPU_FIELDS, .check = cpu_check,
-	     .after_load = cpu_loaded);
+	     .after_load = loaded);
+STATE_DEFINE(vgic_cpu_state, "vgic-cpu", 1, struct vgic_cpu, VGIC_CPU_FIELDS, .check = cpu_check);

@@ -131,7 +131,8 @@ struct mem {
 	u64 *root;                 /* table of level 3 */
 	bool over_image;           /* on top of an image: fill in by 4 KiB, not 2 MiB */
 	struct mem_source *source; /* NULL: all of it is here. Of this layer alone */
-	bool stale; /* entries were changed or removed: flush before the next entry */
+	/* Entries were changed or removed, or the root has another: flush before the next entry. */
+	bool stale;
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */

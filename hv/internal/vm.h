@@ -128,8 +128,12 @@ struct vm {
  * and nothing is left behind. *@vm is owned by the table of VMs until vm_destroy().
  */
 HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm **vm);
-/* The same without a kernel, for state that is about to be restored; takes next to no memory. */
-HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, struct vm **vm);
+/*
+ * The same as @name and without a kernel, for state that is about to be restored; takes next to no
+ * memory.
+ */
+HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, const char *name,
+					    struct vm **vm);
 void vm_destroy(struct vm *vm);
 struct vm *vm_find(const char *name);
 /* The first of all VMs; the others follow by ->next. */

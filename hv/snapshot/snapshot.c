@@ -6,6 +6,7 @@
 #include <internal/host.h>
 #include <internal/pager.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <internal/snapshot.h>
 #include <internal/volume.h>
 #include <stdio.h>
@@ -451,8 +452,10 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	take_over(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
-	if (!stays)
+	if (!stays) {
 		vm_resume(vm);
+		sched_next(vm);
+	}
 	return HV_OK;
 }
 
@@ -467,13 +470,8 @@ static bool has_shape(const struct vm *vm, const struct snapshot *s)
 /* A VM @name for @s, with nothing in it. */
 static enum hv_error make_vm(const struct snapshot *s, const char *name, struct vm **vm, char *why)
 {
-	struct vm_config config = s->config;
-	enum hv_error err;
+	enum hv_error err = vm_create_blank(&s->config, name, vm);
 
-	/* Zeros behind it: a snapshot's record wants them. */
-	memset(config.name, 0, sizeof(config.name));
-	memcpy(config.name, name, strlen(name));
-	err = vm_create_blank(&config, vm);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s can't be made: %s; `log` says more",
 			 name, hv_error_text(err));
@@ -534,37 +532,37 @@ static void end_old(struct vm *old, struct vm *vm)
 static enum hv_error restore_anew(struct snapshot *s, const struct restore_request *request,
 				  const char *name, struct vm *old, struct vm **out, char *why)
 {
+	char kept[CONFIG_NAME_MAX];
 	enum hv_error err;
 	struct vm *vm;
 
-	*out = NULL;
 	/* No two VMs have the same name, not even for so long. */
-	if (old)
+	if (old) {
+		memcpy(kept, old->config.name, sizeof(kept));
+		name = kept;
 		memset(old->config.name, 0, sizeof(old->config.name));
+	}
 	err = make_vm(s, name, &vm, why);
 	if (!err) {
 		/* Those that are made begin paused, but that is not how it was left. */
 		vm->state = old && old->state == VM_PAUSED ? VM_PAUSED : VM_OFF;
 		err = restore_into(vm, s, request, why);
+		if (err)
+			vm_destroy(vm);
+	}
+	if (!err) {
+		end_old(old, vm);
 		*out = vm;
+	} else if (old) {
+		memcpy(old->config.name, kept, sizeof(kept));
 	}
-	/* One whose id could not be written stays, failed, to be looked at. */
-	if (!err || (*out && (*out)->state == VM_FAILED)) {
-		end_old(old, *out);
-		return err;
-	}
-	if (*out)
-		vm_destroy(*out);
-	*out = NULL;
-	if (old)
-		memcpy(old->config.name, name, strlen(name));
 	return err;
 }
 
 enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
 			       struct vm **out, char *why)
 {
-	char name[CONFIG_NAME_MAX];
+	const char *name = request->vm;
 	enum hv_error err = HV_OK;
 	struct vm *vm;
 
@@ -572,7 +570,8 @@ enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request 
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "%s", request->vm ? request->vm : s->config.name);
+	if (!name)
+		name = s->config.name;
 	vm = vm_find(name);
 	if (!vm || !has_shape(vm, s))
 		return restore_anew(s, request, name, vm, out, why);
@@ -580,16 +579,16 @@ enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request 
 	return restore_into(vm, s, request, why);
 }
 
-/* A name for a clone of @name: with the lowest number that no VM has. */
-static void clone_name(char to[CONFIG_NAME_MAX], const char *name)
+/* A name for the next clone of @s: with a number that none has had, as far as that is known. */
+static void clone_name(char to[CONFIG_NAME_MAX], struct snapshot *s)
 {
-	u32 number = 0;
-
 	do {
 		char suffix[12];
-		int length = snprintf(suffix, sizeof(suffix), "-%u", ++number);
+		int length = snprintf(suffix, sizeof(suffix), "-%u", ++s->clones);
+		size_t at = strnlen(s->config.name, CONFIG_NAME_MAX - 1 - (size_t)length);
 
-		snprintf(to, CONFIG_NAME_MAX, "%.*s%s", CONFIG_NAME_MAX - 1 - length, name, suffix);
+		memcpy(to, s->config.name, at);
+		memcpy(to + at, suffix, (size_t)length + 1);
 	} while (vm_find(to));
 }
 
@@ -604,15 +603,15 @@ enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *r
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
-	clone_name(name, s->config.name);
-	clone.vm = name;
+	clone_name(name, s);
 	clone.intent = INTENT_CLONE;
-	return snapshot_restore(s, &clone, out, why);
+	return restore_anew(s, &clone, name, NULL, out, why);
 }
 
 void snapshot_poll(void)
 {
 	give_back();
+	host_refill_pages();
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 

@@ -428,6 +428,9 @@ static enum hv_error open_counting(struct volume_file *file, const struct files 
 
 static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
 {
+	/* Nor is there a name then. */
+	if (!files->there[slot] && !files->last[slot])
+		return HV_OK;
 	for (u32 part = 0; part <= files->last[slot]; part++) {
 		char path[PATH_MAX];
 		enum hv_error err;
@@ -435,8 +438,9 @@ static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
 		file_path(path, files->name, slot, part);
 		err = host_file_delete(path);
 		if (err)
-			return refuse(err, why, "%s can't be deleted: %s", path,
-				      hv_error_text(err));
+			return refuse(err, why,
+				      "%s can't be deleted: %s; check its volume and try again",
+				      path, hv_error_text(err));
 	}
 	return HV_OK;
 }

@@ -68,6 +68,10 @@ void *host_alloc_pages(u32 pages)
 	return piece->ptr;
 }
 
+void host_refill_pages(void)
+{
+}
+
 void host_free_pages(void *ptr, u32 pages)
 {
 	u32 at = world.piece_count;

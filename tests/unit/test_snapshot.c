@@ -528,6 +528,7 @@ static void test_clones(void **state)
 		assert_ptr_equal(vm, &clone->vm);
 		assert_string_equal(vm->config.name, i == 1 ? "one-1" : "one-2");
 		assert_int_equal(vm->state, VM_RUNNING);
+		assert_ptr_equal(double_next, vm);
 		assert_int_equal(vm->restore.intent, INTENT_CLONE);
 		assert_int_equal(clone->state.value, 5);
 		assert_int_equal(clone->edges, 1);
@@ -536,16 +537,21 @@ static void test_clones(void **state)
 		assert_string_equal(vm->lineage.name, "s");
 	}
 	assert_memory_not_equal(double_vms[1].genid.id, double_vms[2].genid.id, VMGENID_BYTES);
-	/* The source goes on with the id it has, and the lowest name that is free comes next. */
+	/* The source goes on with the id it has, and no clone gets the name that another had. */
 	assert_memory_equal(d->genid.id, id, sizeof(id));
 	assert_int_equal(d->edges, 0);
 	vm_destroy(&double_vms[1].vm);
 	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
-	assert_string_equal(vm->config.name, "one-1");
+	assert_string_equal(vm->config.name, "one-3");
 
 	double_no_entropy = true;
 	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_ENO_ENTROPY);
-	assert_null(vm_find("one-3"));
+	assert_null(vm_find("one-4"));
+	double_no_entropy = false;
+	/* But where it is another VM's already. */
+	double_make("one-5");
+	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
+	assert_string_equal(vm->config.name, "one-6");
 }
 
 static void test_long_names_of_clones(void **state)
