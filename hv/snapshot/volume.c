@@ -545,10 +545,10 @@ static enum hv_error check_new(const struct files *files, const char *name, u64 
 	return HV_OK;
 }
 
-static enum hv_error check_space(const char *name, u64 bytes, char *why)
+/* Bytes that are free. HV_EDENIED: nothing can be written. */
+static enum hv_error free_space(u64 *room, char *why)
 {
-	u64 needed = bytes + SPACE_SLACK, room = 0;
-	enum hv_error err = host_volume_free(folder, &room);
+	enum hv_error err = host_volume_free(folder, room);
 
 	if (err == HV_EDENIED)
 		return refuse(err, why,
@@ -557,6 +557,16 @@ static enum hv_error check_space(const char *name, u64 bytes, char *why)
 	if (err)
 		return refuse(err, why, "the volume of %s can't be read: %s; " VOLUME_ELSEWHERE,
 			      folder, hv_error_text(err));
+	return HV_OK;
+}
+
+static enum hv_error check_space(const char *name, u64 bytes, char *why)
+{
+	u64 needed = bytes + SPACE_SLACK, room = 0;
+	enum hv_error err = free_space(&room, why);
+
+	if (err)
+		return err;
 	if (room < needed)
 		return refuse(HV_ENO_SPACE, why,
 			      "%s needs %llu MiB, and the volume of %s has %llu MiB free; `delete` "
@@ -623,10 +633,14 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 	char path[PATH_MAX];
 	struct files files;
 	enum hv_error err = find_files(name, &files, why);
+	u64 room;
 	u32 slot;
 
 	if (!err)
 		err = check_new(&files, name, bytes, why);
+	/* Before anything is deleted: the firmware's words for that would be of no use. */
+	if (!err)
+		err = free_space(&room, why);
 	if (!err)
 		err = choose_new(file, &files, &slot, generation, why);
 	if (!err)

@@ -391,8 +391,11 @@ enum hv_error host_file_delete(const char *path)
 		return err;
 	if (check_volume(path))
 		return HV_OK;
+	/* As EDK2's FAT: it is opened for writing, which is refused before it is looked for. */
+	if (host_files.write_protected)
+		return HV_EDENIED;
 	if (file && file->there) {
-		if (host_files.write_protected || file->folder)
+		if (file->folder)
 			return HV_EDENIED;
 		settle(file);
 		file->there = false;

@@ -484,9 +484,9 @@ static void test_unreadable_is_not_replaced(void **state)
 	(void)state;
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
 	host_files.steps = 0;
-	host_files.bad_read_at = 3;
+	host_files.bad_read_at = 4;
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EIO);
-	assert_int_equal(host_files.steps, 3);
+	assert_int_equal(host_files.steps, 4);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 }
 
@@ -534,8 +534,14 @@ static void test_write_protected(void **state)
 	host_files.write_protected = true;
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EDENIED);
+	assert_non_null(strstr(why, "write-protected"));
 	assert_int_equal(volume_delete("s", why), HV_EDENIED);
+	assert_int_equal(volume_delete("t", why), HV_OK);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
+	/* What is left of another slot is not in the way either. */
+	host_files_put("snapshots/s~1.p001", "stray", 5);
+	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EDENIED);
+	assert_non_null(strstr(why, "write-protected"));
 }
 
 static void test_too_many(void **state)
