@@ -379,48 +379,67 @@ static u32 worth(enum hv_error err)
 {
 	switch (err) {
 	case HV_OK:
-		return 3;
-	case HV_EUNSUPPORTED: /* a later version may have use for it */
 		return 2;
-	case HV_ECORRUPT:
-		return 0;
-	default:
+	case HV_EUNSUPPORTED: /* a later version may have use for it */
 		return 1;
+	default:
+		return 0;
 	}
 }
 
-/* The slot that counts of two that are there; *@highest is the highest generation. */
-static u32 choose(const struct files *files, struct volume_file *file, struct store_header *header,
-		  u64 *highest, char *why)
+/* Whether it is known what is in a slot, by how opening it ended. */
+static bool is_known(enum hv_error err)
+{
+	return err == HV_OK || err == HV_ECORRUPT || err == HV_EUNSUPPORTED;
+}
+
+struct choice {
+	u32 slot;    /* that counts */
+	u64 highest; /* generation that there is */
+};
+
+/*
+ * Of two that are there. An error when one of them can't be read: it may be the one that counts;
+ * the choice is the other then.
+ */
+static enum hv_error choose(const struct files *files, struct volume_file *file,
+			    struct store_header *header, struct choice *choice, char *why)
 {
 	u64 generation[SLOTS];
 	u32 value[SLOTS];
 
 	for (u32 slot = 0; slot < SLOTS; slot++) {
-		value[slot] = worth(open_slot(file, files, slot, header, why));
-		generation[slot] = header->generation;
+		enum hv_error err = open_slot(file, files, slot, header, why);
+
 		close_files(file);
+		if (!is_known(err)) {
+			*choice = (struct choice){.slot = !slot};
+			return err;
+		}
+		value[slot] = worth(err);
+		generation[slot] = header->generation;
 	}
-	*highest = max_u64(generation[0], generation[1]);
-	if (value[0] != value[1])
-		return value[1] > value[0];
-	return generation[1] > generation[0];
+	choice->highest = max_u64(generation[0], generation[1]);
+	choice->slot = value[0] != value[1] ? value[1] > value[0] : generation[1] > generation[0];
+	return HV_OK;
 }
 
-/* Opens the one that counts. HV_ENOT_FOUND: there is none. *@highest: see choose(). */
+/* Opens the one that counts. HV_ENOT_FOUND: there is none. */
 static enum hv_error open_counting(struct volume_file *file, const struct files *files,
-				   struct store_header *header, u64 *highest, char *why)
+				   struct store_header *header, struct choice *choice, char *why)
 {
-	bool two = files->there[0] && files->there[1];
-	enum hv_error err;
-	u32 slot;
+	enum hv_error err = HV_OK;
 
-	*highest = 0;
+	*choice = (struct choice){.slot = files->there[1]};
+	*header = (struct store_header){0};
 	if (!files->there[0] && !files->there[1])
 		return HV_ENOT_FOUND;
-	slot = two ? choose(files, file, header, highest, why) : files->there[1];
-	err = open_slot(file, files, slot, header, why);
-	*highest = max_u64(*highest, header->generation);
+	if (files->there[0] && files->there[1])
+		err = choose(files, file, header, choice, why);
+	if (err)
+		return err;
+	err = open_slot(file, files, choice->slot, header, why);
+	choice->highest = max_u64(choice->highest, header->generation);
 	return err;
 }
 
@@ -447,21 +466,23 @@ static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
 
 enum hv_error volume_delete(const char *name, char *why)
 {
+	struct choice choice = {0};
 	struct store_header header;
 	struct volume_file file;
 	struct files files;
 	enum hv_error err;
-	u64 generation;
-	u32 last = 0;
 
 	err = find_files(name, &files, why);
 	if (err || strcmp(files.name, name))
 		return err;
-	/* An earlier one that does not count any more must not come back in between. */
+	/*
+	 * An earlier one that does not count any more must not come back in between. What can't be
+	 * read goes first: it can be deleted all the same.
+	 */
 	if (files.there[0] && files.there[1])
-		last = choose(&files, &file, &header, &generation, why);
-	err = delete_slot(&files, !last, why);
-	return err ? err : delete_slot(&files, last, why);
+		(void)choose(&files, &file, &header, &choice, why);
+	err = delete_slot(&files, !choice.slot, why);
+	return err ? err : delete_slot(&files, choice.slot, why);
 }
 
 /* ---- the calls ---- */
@@ -483,10 +504,10 @@ static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 		const struct files *files = &scan->files[i];
 		char why[VOLUME_WHY_MAX] = "";
 		struct volume_file file;
+		struct choice choice;
 		enum hv_error err;
-		u64 generation;
 
-		err = open_counting(&file, files, &header, &generation, why);
+		err = open_counting(&file, files, &header, &choice, why);
 		if (err == HV_ENOT_FOUND && !files->there[0] && !files->there[1])
 			continue;
 		if (!err)
@@ -520,13 +541,13 @@ enum hv_error volume_open(struct volume_file *file, const char *name, struct sto
 {
 	struct files files;
 	enum hv_error err = find_files(name, &files, why);
-	u64 generation;
+	struct choice choice;
 
 	if (err)
 		return err;
 	if (strcmp(files.name, name) || (!files.there[0] && !files.there[1]))
 		return refuse(HV_ENOT_FOUND, why, "there is no snapshot %.40s in %s", name, folder);
-	return open_counting(file, &files, header, &generation, why);
+	return open_counting(file, &files, header, &choice, why);
 }
 
 static enum hv_error check_new(const struct files *files, const char *name, u64 bytes, char *why)
@@ -605,25 +626,25 @@ static enum hv_error choose_new(struct volume_file *file, const struct files *fi
 				u64 *generation, char *why)
 {
 	struct store_header header;
+	struct choice choice;
 	enum hv_error err;
-	u64 highest;
 
 	*slot = 0;
 	*generation = 1;
 	if (!files->there[0] && !files->there[1])
 		return HV_OK;
-	err = open_counting(file, files, &header, &highest, why);
+	err = open_counting(file, files, &header, &choice, why);
 	if (!err)
 		close_files(file);
 	/* It can't be known which generation would be higher. */
-	if (err && err != HV_ECORRUPT && err != HV_EUNSUPPORTED)
+	if (!is_known(err))
 		return err;
-	if (highest == UINT64_MAX)
+	if (choice.highest == UINT64_MAX)
 		return refuse(HV_ECORRUPT, why,
 			      "%s can't be replaced, its generation is the last; `delete %s` first",
 			      files->name, files->name);
-	*slot = !file->slot;
-	*generation = highest + 1;
+	*slot = !choice.slot;
+	*generation = choice.highest + 1;
 	return HV_OK;
 }
 

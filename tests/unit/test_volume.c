@@ -490,6 +490,69 @@ static void test_unreadable_is_not_replaced(void **state)
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 }
 
+/* Files as they are after a power cut before the last step: OLD in slot 0, NEW in slot 1. */
+static void prepare_two(void)
+{
+	static const char *const paths[] = {"snapshots/s~0.snap", "snapshots/s~0.p001"};
+	static u8 bytes[2][PART];
+	u64 sizes[2];
+
+	host_files_reset();
+	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
+	assert_int_equal(snapshot_files(OLD_PAGES), 2);
+	for (u32 i = 0; i < 2; i++) {
+		const u8 *from = host_files_bytes(paths[i], &sizes[i]);
+
+		memcpy(bytes[i], from, sizes[i]);
+	}
+	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
+	for (u32 i = 0; i < 2; i++)
+		host_files_put(paths[i], bytes[i], sizes[i]);
+	host_files.steps = 0;
+}
+
+/* An earlier one doesn't count because the later one can't be read just now. */
+static void test_unreadable_of_two(void **state)
+{
+	u32 refused = 0, steps;
+
+	(void)state;
+	for (u32 step = 1;; step++) {
+		prepare_two();
+		host_files.bad_read_at = step;
+		refused += save("s", NEXT, page_counts[NEXT]) == HV_EIO;
+		steps = host_files.steps;
+		host_files.bad_read_at = 0;
+		if (step > steps)
+			break;
+		if (read_snapshot("s", page_counts) != NEXT)
+			assert_int_equal(read_snapshot("s", page_counts), NEW);
+		assert_int_equal(host_files_open(), 0);
+	}
+	assert_int_equal(refused, 3);
+	prepare_two();
+	for (u32 step = 1; step < 10; step++) {
+		struct store_header header;
+		struct volume_file file;
+		enum hv_error err;
+
+		host_files.steps = 0;
+		host_files.bad_read_at = step;
+		err = volume_open(&file, "s", &header, why);
+		if (err) {
+			assert_int_equal(err, HV_EIO);
+			continue;
+		}
+		assert_int_equal(header.id[0], NEW);
+		volume_close(&file, false);
+	}
+	/* It can be deleted all the same. */
+	host_files.steps = 0;
+	host_files.bad_read_at = 3;
+	assert_int_equal(volume_delete("s", why), HV_OK);
+	assert_int_equal(host_files_count(), 0);
+}
+
 static void test_no_space(void **state)
 {
 	(void)state;
@@ -734,6 +797,7 @@ int main(void)
 		TEST(test_newer_version),
 		TEST(test_last_generation),
 		TEST(test_unreadable_is_not_replaced),
+		TEST(test_unreadable_of_two),
 		TEST(test_no_space),
 		TEST(test_too_big),
 		TEST(test_write_protected),
