@@ -689,20 +689,13 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 
 void volume_close(struct volume_file *file, bool whole)
 {
-	enum hv_error err = HV_OK;
 	char why[VOLUME_WHY_MAX];
 	struct files files;
+	enum hv_error err;
 
-	if (file->writing && whole)
-		err = flush(file);
 	close_files(file);
 	if (!file->writing)
 		return;
-	if (err) {
-		log_warn("%s~%u can't be written out: %s; the earlier %s is kept", file->name,
-			 file->slot, hv_error_text(err), file->name);
-		return;
-	}
 	err = find_files(file->name, &files, why);
 	if (!err)
 		err = delete_slot(&files, whole ? !file->slot : file->slot, why);
