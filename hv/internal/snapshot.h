@@ -161,9 +161,12 @@ void snapshot_poll(void);
 /* Bytes that @s will have on the volume, and the pages of it that are not zeros in *@pages. */
 u64 stored_size(const struct snapshot *s, u64 *pages);
 
-/* Writes @s, whose image and records are in memory. s->bytes is set. */
-HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress,
-					 char *why);
+/*
+ * Writes @s, whose image and records are in memory. s->bytes is set. @replace and errors:
+ * volume_create().
+ */
+HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, bool replace,
+					 snapshot_progress *progress, char *why);
 
 /* Reads what the VM of @s is into s->config. */
 HV_MUST_CHECK enum hv_error stored_read_config(struct snapshot *s, char *why);

@@ -64,12 +64,13 @@ HV_MUST_CHECK enum hv_error volume_open(struct volume_file *file, const char *na
  * Makes the files of a new snapshot @name of about @bytes, beside the one of that name that counts,
  * if there is one; *@generation is the one that it must have. Written from its beginning to its
  * end; only the header is written again. HV_EINVALID for what is no name, HV_EEXISTS for one that
- * differs from another's in capital letters alone, HV_ETOO_BIG, HV_ENO_SPACE, HV_EDENIED for a
- * volume that can't be written, HV_ENOT_FOUND for one that is not there, HV_EIO; there is nothing
- * to close then.
+ * differs from another's in capital letters alone, or, without @replace, when there is a snapshot
+ * of that name, be it whole or not, but for one that has no header yet; HV_ETOO_BIG, HV_ENO_SPACE,
+ * HV_EDENIED for a volume that can't be written, HV_ENOT_FOUND for one that is not there, HV_EIO;
+ * there is nothing to close then.
  */
 HV_MUST_CHECK enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes,
-					  u64 *generation, char *why);
+					  bool replace, u64 *generation, char *why);
 
 /*
  * Ends the reading or writing. A snapshot that was written whole (store_write_end() was HV_OK;

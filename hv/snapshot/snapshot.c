@@ -301,7 +301,7 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 	/* Now, as a guest may reboot while it is written, and then came from none. */
 	set_lineage(vm, s);
 	if (!(how & SNAPSHOT_MEMORY))
-		err = stored_write(s, progress, why);
+		err = stored_write(s, how & SNAPSHOT_REPLACE, progress, why);
 	if (err) {
 		if (!memcmp(vm->lineage.id, s->id, sizeof(s->id)))
 			vm->lineage = s->parent;

@@ -129,7 +129,7 @@ static enum hv_error write_all(struct volume_file *file, const struct snapshot *
 	return err ? err : write_pages(&writer, s, all, progress);
 }
 
-enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *progress, char *why)
 {
 	static struct store_header about;
 	u8 *buffer = host_alloc_pages(BUFFER_PAGES);
@@ -140,7 +140,7 @@ enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char
 	if (!buffer)
 		return no_memory(s, why);
 	bytes = stored_size(s, &pages);
-	err = volume_create(&file, s->name, bytes, &generation, why);
+	err = volume_create(&file, s->name, bytes, replace, &generation, why);
 	if (!err) {
 		describe(s, generation, file.part_bytes, &about);
 		err = write_all(&file, s, bytes, buffer, &about, progress);

@@ -621,9 +621,21 @@ static enum hv_error make_folder(char *why)
 	return HV_OK;
 }
 
+/* What has none is left of a snapshot that was not written to its end. */
+static bool has_header(const struct files *files, u32 slot)
+{
+	static const char none[sizeof(((struct store_header *)0)->magic)];
+	char path[PATH_MAX], magic[sizeof(none)];
+
+	if (!files->there[slot] || files->size[slot] < PAGE_SIZE)
+		return false;
+	file_path(path, files->name, slot, 0);
+	return host_file_read(path, 0, magic, sizeof(magic)) || memcmp(magic, none, sizeof(none));
+}
+
 /* The slot for the new one, and its generation; nothing is changed yet. */
-static enum hv_error choose_new(struct volume_file *file, const struct files *files, u32 *slot,
-				u64 *generation, char *why)
+static enum hv_error choose_new(struct volume_file *file, const struct files *files, bool replace,
+				u32 *slot, u64 *generation, char *why)
 {
 	struct store_header header;
 	struct choice choice;
@@ -639,6 +651,11 @@ static enum hv_error choose_new(struct volume_file *file, const struct files *fi
 	/* It can't be known which generation would be higher. */
 	if (!is_known(err))
 		return err;
+	if (!replace && (has_header(files, 0) || has_header(files, 1)))
+		return refuse(HV_EEXISTS, why,
+			      "there is a snapshot %s in %s already; say --replace, or choose "
+			      "another name",
+			      files->name, folder);
 	if (choice.highest == UINT64_MAX)
 		return refuse(HV_ECORRUPT, why,
 			      "%s can't be replaced, its generation is the last; `delete %s` first",
@@ -648,8 +665,8 @@ static enum hv_error choose_new(struct volume_file *file, const struct files *fi
 	return HV_OK;
 }
 
-enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes, u64 *generation,
-			    char *why)
+enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes, bool replace,
+			    u64 *generation, char *why)
 {
 	char path[PATH_MAX];
 	struct files files;
@@ -663,7 +680,7 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 	if (!err)
 		err = free_space(&room, why);
 	if (!err)
-		err = choose_new(file, &files, &slot, generation, why);
+		err = choose_new(file, &files, replace, &slot, generation, why);
 	if (!err)
 		err = delete_slot(&files, slot, why);
 	if (!err)

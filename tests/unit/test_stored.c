@@ -209,6 +209,28 @@ static void test_names_that_are_one_file(void **state)
 	assert_filled(vm_find("one"), LATER);
 }
 
+/* It was on a stick that was plugged in after the table was made. */
+static void test_not_in_the_table(void **state)
+{
+	struct vm *vm = make_stored();
+	static u8 bytes[MIB(1)];
+	const u8 *from;
+	u64 size;
+
+	(void)state;
+	from = host_files_bytes(PATH, &size);
+	assert_true(size <= sizeof(bytes));
+	memcpy(bytes, from, size);
+	assert_int_equal(snapshot_delete(snapshot_find("s"), why), HV_OK);
+	host_files_put(PATH, bytes, size);
+	assert_int_equal(take(vm, "s", SNAPSHOT_STORED), HV_EEXISTS);
+	assert_says("there is a snapshot s in snapshots already; say --replace");
+	assert_null(snapshot_find("s"));
+	from = host_files_bytes(PATH, &size);
+	assert_memory_equal(from, bytes, size);
+	assert_int_equal(take(vm, "s", SNAPSHOT_REPLACE), HV_OK);
+}
+
 /* A file that has no name of a snapshot is somebody else's. */
 static void test_other_files_stay(void **state)
 {
@@ -534,6 +556,7 @@ int main(void)
 		STORED_TEST(test_other_vm_and_paused),
 		STORED_TEST(test_another_machine_is_replaced),
 		STORED_TEST(test_names_that_are_one_file),
+		STORED_TEST(test_not_in_the_table),
 		STORED_TEST(test_other_files_stay),
 		STORED_TEST(test_replaced_while_another_vm_needs_it),
 		STORED_TEST(test_each_step_of_writing_fails),

@@ -118,7 +118,8 @@ static enum hv_error save(const char *name, enum which which, u32 pages)
 {
 	struct volume_file file;
 	u64 generation;
-	enum hv_error err = volume_create(&file, name, snapshot_bytes(pages), &generation, why);
+	enum hv_error err =
+		volume_create(&file, name, snapshot_bytes(pages), true, &generation, why);
 
 	if (err)
 		return err;
@@ -286,7 +287,7 @@ static void test_given_up(void **state)
 
 	(void)state;
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
-	assert_int_equal(volume_create(&file, "s", MIB(1), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", MIB(1), true, &generation, why), HV_OK);
 	assert_int_equal(generation, 2);
 	assert_int_equal(write_snapshot(&file, "s", generation, NEW, NEW_PAGES), HV_OK);
 	volume_close(&file, false);
@@ -439,7 +440,7 @@ static void test_newer_version(void **state)
 	assert_int_equal(listed[0].err, HV_EUNSUPPORTED);
 	assert_int_equal(listed[0].header.version, STORE_VERSION + 1);
 	/* It stays until there is another. */
-	assert_int_equal(volume_create(&file, "s", MIB(1), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", MIB(1), true, &generation, why), HV_OK);
 	volume_close(&file, false);
 	assert_int_equal(list(), 1);
 	assert_int_equal(listed[0].err, HV_EUNSUPPORTED);
@@ -449,6 +450,42 @@ static void test_newer_version(void **state)
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
 	assert_false(is_there("snapshots/s~0.snap"));
 	assert_int_equal(read_snapshot("s", page_counts), NEW);
+}
+
+static enum hv_error create_new(void)
+{
+	struct volume_file file;
+	u64 generation;
+	enum hv_error err = volume_create(&file, "s", MIB(1), false, &generation, why);
+
+	if (!err)
+		volume_close(&file, false);
+	return err;
+}
+
+/* The caller may not know of it. */
+static void test_no_replacing_unasked(void **state)
+{
+	u64 size;
+	u8 *first;
+
+	(void)state;
+	assert_int_equal(create_new(), HV_OK);
+	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	assert_non_null(strstr(why, "there is a snapshot s in snapshots already; say --replace"));
+	assert_int_equal(read_snapshot("s", page_counts), OLD);
+	change_header("snapshots/s~0.snap", make_newer);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	first = host_files_bytes("snapshots/s~0.snap", &size);
+	first[100] ^= 1;
+	assert_int_equal(create_new(), HV_EEXISTS);
+	host_files_put("snapshots/s~1.snap", "", 0);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	assert_int_equal(host_files_count(), 1 + snapshot_files(OLD_PAGES));
+	/* What an unfinished one leaves is none. */
+	memset(first, 0, PAGE_SIZE);
+	assert_int_equal(create_new(), HV_OK);
 }
 
 static void test_last_generation(void **state)
@@ -579,9 +616,11 @@ static void test_too_big(void **state)
 
 	(void)state;
 	host_files.room = UINT64_MAX;
-	assert_int_equal(volume_create(&file, "s", UINT64_MAX, &generation, why), HV_ETOO_BIG);
-	assert_int_equal(volume_create(&file, "s", 1000 * GIB(2), &generation, why), HV_ETOO_BIG);
-	assert_int_equal(volume_create(&file, "s", 900 * GIB(2), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", UINT64_MAX, true, &generation, why),
+			 HV_ETOO_BIG);
+	assert_int_equal(volume_create(&file, "s", 1000 * GIB(2), true, &generation, why),
+			 HV_ETOO_BIG);
+	assert_int_equal(volume_create(&file, "s", 900 * GIB(2), true, &generation, why), HV_OK);
 	volume_close(&file, false);
 }
 
@@ -795,6 +834,7 @@ int main(void)
 		TEST(test_broken),
 		TEST(test_short_names),
 		TEST(test_newer_version),
+		TEST(test_no_replacing_unasked),
 		TEST(test_last_generation),
 		TEST(test_unreadable_is_not_replaced),
 		TEST(test_unreadable_of_two),

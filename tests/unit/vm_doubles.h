@@ -371,8 +371,9 @@ enum hv_error volume_delete(const char *name, char *why)
 	return HV_OK;
 }
 
-enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *progress, char *why)
 {
+	(void)replace;
 	if (double_broken_volume) {
 		strcpy(why, "the volume is broken");
 		return HV_EIO;
