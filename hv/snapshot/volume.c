@@ -396,6 +396,7 @@ static bool is_known(enum hv_error err)
 struct choice {
 	u32 slot;    /* that counts */
 	u64 highest; /* generation that there is */
+	bool stale;  /* it is whole, and what is in the other slot is nothing beside it */
 };
 
 /*
@@ -421,10 +422,14 @@ static enum hv_error choose(const struct files *files, struct volume_file *file,
 	}
 	choice->highest = max_u64(generation[0], generation[1]);
 	choice->slot = value[0] != value[1] ? value[1] > value[0] : generation[1] > generation[0];
+	/* A damaged one of a higher generation may only lack a file that is elsewhere. */
+	choice->stale = value[choice->slot] == worth(HV_OK) &&
+			value[!choice->slot] != worth(HV_EUNSUPPORTED) &&
+			generation[!choice->slot] < generation[choice->slot];
 	return HV_OK;
 }
 
-/* Opens the one that counts. HV_ENOT_FOUND: there is none. */
+/* Opens the one that counts. HV_ENOT_FOUND: there is none, and no @why. */
 static enum hv_error open_counting(struct volume_file *file, const struct files *files,
 				   struct store_header *header, struct choice *choice, char *why)
 {
@@ -440,7 +445,24 @@ static enum hv_error open_counting(struct volume_file *file, const struct files 
 		return err;
 	err = open_slot(file, files, choice->slot, header, why);
 	choice->highest = max_u64(choice->highest, header->generation);
+	if (!files->there[!choice->slot])
+		choice->stale = !err && files->last[!choice->slot];
 	return err;
+}
+
+/* Bytes that are free. HV_EDENIED: nothing can be written. */
+static enum hv_error free_space(u64 *room, char *why)
+{
+	enum hv_error err = host_volume_free(folder, room);
+
+	if (err == HV_EDENIED)
+		return refuse(err, why,
+			      "the volume of %s is write-protected; end that, or " VOLUME_ELSEWHERE,
+			      folder);
+	if (err)
+		return refuse(err, why, "the volume of %s can't be read: %s; " VOLUME_ELSEWHERE,
+			      folder, hv_error_text(err));
+	return HV_OK;
 }
 
 /* ---- deleting ---- */
@@ -496,6 +518,27 @@ void volume_init(const char *path)
 		folder[length - 1] = 0;
 }
 
+static void warn_left(const char *name, const char *why)
+{
+	log_warn("snapshot %s: what an earlier one left stays until it is replaced or deleted: %s",
+		 name, why);
+}
+
+/* Ends what a power cut kept from its end. */
+static void delete_stale(const struct files *files, u32 slot)
+{
+	char why[VOLUME_WHY_MAX];
+	u64 room;
+	enum hv_error err = free_space(&room, why);
+
+	if (err == HV_EDENIED)
+		return;
+	if (!err)
+		err = delete_slot(files, slot, why);
+	if (err)
+		warn_left(files->name, why);
+}
+
 static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 {
 	struct store_header header;
@@ -508,10 +551,15 @@ static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 		enum hv_error err;
 
 		err = open_counting(&file, files, &header, &choice, why);
-		if (err == HV_ENOT_FOUND && !files->there[0] && !files->there[1])
-			continue;
+		if (!files->there[0] && !files->there[1])
+			err = refuse(HV_ECORRUPT, why,
+				     "its first file is missing, what is left is of no use; "
+				     "`delete %s`",
+				     files->name);
 		if (!err)
 			close_files(&file);
+		if (!err && choice.stale)
+			delete_stale(files, !choice.slot);
 		each(ctx, files->name, &header, err, why);
 	}
 }
@@ -563,21 +611,6 @@ static enum hv_error check_new(const struct files *files, const char *name, u64 
 	if (bytes / VOLUME_PART_BYTES >= PARTS_MAX)
 		return refuse(HV_ETOO_BIG, why, "%llu MiB are too much for a snapshot",
 			      (unsigned long long)(bytes / MIB(1)));
-	return HV_OK;
-}
-
-/* Bytes that are free. HV_EDENIED: nothing can be written. */
-static enum hv_error free_space(u64 *room, char *why)
-{
-	enum hv_error err = host_volume_free(folder, room);
-
-	if (err == HV_EDENIED)
-		return refuse(err, why,
-			      "the volume of %s is write-protected; end that, or " VOLUME_ELSEWHERE,
-			      folder);
-	if (err)
-		return refuse(err, why, "the volume of %s can't be read: %s; " VOLUME_ELSEWHERE,
-			      folder, hv_error_text(err));
 	return HV_OK;
 }
 
@@ -717,7 +750,5 @@ void volume_close(struct volume_file *file, bool whole)
 	if (!err)
 		err = delete_slot(&files, whole ? !file->slot : file->slot, why);
 	if (err)
-		log_warn("snapshot %s: what it leaves behind stays until it is replaced or "
-			 "deleted: %s",
-			 file->name, why);
+		warn_left(file->name, why);
 }

@@ -195,6 +195,16 @@ static void take_listed(void *ctx, const char *name, const struct store_header *
 	strcpy(l->why, text);
 }
 
+static void ignore_listed(void *ctx, const char *name, const struct store_header *header,
+			  enum hv_error err, const char *text)
+{
+	(void)ctx;
+	(void)name;
+	(void)header;
+	(void)err;
+	(void)text;
+}
+
 static u32 list(void)
 {
 	listed_count = 0;
@@ -362,7 +372,11 @@ static void test_strays_are_ignored(void **state)
 
 		host_files_put(strcat(path, names[i]), "stray", 5);
 	}
-	assert_int_equal(list(), 0);
+	/* The last but one is what a deletion left. */
+	assert_int_equal(list(), 1);
+	assert_string_equal(listed[0].name, "x");
+	assert_int_equal(listed[0].err, HV_ECORRUPT);
+	assert_non_null(strstr(listed[0].why, "its first file is missing"));
 	assert_int_equal(save("x", OLD, OLD_PAGES), HV_OK);
 	assert_int_equal(read_snapshot("x", page_counts), OLD);
 	/* It was a leftover of the other slot. */
@@ -590,6 +604,34 @@ static void test_unreadable_of_two(void **state)
 	assert_int_equal(host_files_count(), 0);
 }
 
+/* Listing them deletes the earlier one, but nothing that may still be of use. */
+static void test_stale_is_deleted(void **state)
+{
+	u32 all = snapshot_files(OLD_PAGES) + snapshot_files(NEW_PAGES);
+
+	(void)state;
+	prepare_two();
+	host_files.write_protected = true;
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), all);
+	host_files.write_protected = false;
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), snapshot_files(NEW_PAGES));
+	assert_int_equal(read_snapshot("s", page_counts), NEW);
+
+	prepare_two();
+	change_header("snapshots/s~0.snap", make_newer);
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), all);
+
+	prepare_two();
+	assert_int_equal(host_file_delete("snapshots/s~1.p002"), HV_OK);
+	assert_int_equal(list(), 1);
+	assert_int_equal(listed[0].err, HV_OK);
+	assert_int_equal(host_files_count(), all - 1);
+	assert_int_equal(read_snapshot("s", page_counts), OLD);
+}
+
 static void test_no_space(void **state)
 {
 	(void)state;
@@ -747,6 +789,13 @@ static bool cut_once(const struct cut *cut, u32 seen[DAMAGED + 1])
 	volume_init(VOLUME_FOLDER);
 	found = find_one(cut);
 	seen[found]++;
+	/*
+	 * The list has ended what the cut left. But what was on the medium before may look like a
+	 * damaged one of a higher generation, which stays.
+	 */
+	if (found != NONE && cut->loss == HOST_FILES_KEEP)
+		assert_int_equal(host_files_count(), snapshot_files(page_counts[OTHER]) +
+							     snapshot_files(page_counts[found]));
 	if (found != cut->after && (found != cut->before || err == HV_OK || !off))
 		fail_msg("step %u, loss %u, seed %u: %u is there (result %d)", cut->step, cut->loss,
 			 cut->seed, found, err);
@@ -786,6 +835,24 @@ static void test_cut_of_a_deletion(void **state)
 {
 	(void)state;
 	cut_everywhere(DELETE, NEW, NONE);
+}
+
+/* The work after a cut is cut as well. */
+static void test_cut_of_a_list(void **state)
+{
+	bool off = true;
+
+	(void)state;
+	for (u32 step = 1; off; step++) {
+		prepare_two();
+		host_files.cut_at = step;
+		(void)!volume_list(ignore_listed, NULL);
+		off = host_files.off;
+		host_files_reboot();
+		assert_int_equal(read_snapshot("s", page_counts), NEW);
+		assert_int_equal(list(), 1);
+		assert_int_equal(host_files_count(), snapshot_files(NEW_PAGES));
+	}
 }
 
 /* Again and again, with what the last one left, cuts in the work after a cut included. */
@@ -838,6 +905,7 @@ int main(void)
 		TEST(test_last_generation),
 		TEST(test_unreadable_is_not_replaced),
 		TEST(test_unreadable_of_two),
+		TEST(test_stale_is_deleted),
 		TEST(test_no_space),
 		TEST(test_too_big),
 		TEST(test_write_protected),
@@ -845,6 +913,7 @@ int main(void)
 		TEST(test_cut_of_the_first),
 		TEST(test_cut_of_a_replacement),
 		TEST(test_cut_of_a_deletion),
+		TEST(test_cut_of_a_list),
 		TEST(test_cuts_in_a_row),
 	};
 
