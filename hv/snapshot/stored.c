@@ -45,17 +45,6 @@ static void go_on(snapshot_progress *progress, const char *what, u64 done, u64 a
 
 /* ---- writing ---- */
 
-static bool is_zero_page(const u8 *page)
-{
-	const u64 *words = (const u64 *)(const void *)page;
-	u64 any = 0;
-
-	for (size_t i = 0; i < PAGE_SIZE / sizeof(u64) && !any; i += 8)
-		any = words[i] | words[i + 1] | words[i + 2] | words[i + 3] | words[i + 4] |
-		      words[i + 5] | words[i + 6] | words[i + 7];
-	return !any;
-}
-
 static size_t meta_size(void)
 {
 	static const struct vm_record table[META_RECORDS] = {{.desc = &vm_config_state},
@@ -71,7 +60,7 @@ u64 stored_size(const struct snapshot *s, u64 *pages)
 	u64 count = 0;
 
 	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE)
-		count += !is_zero_page(page);
+		count += !store_is_zero(page);
 	*pages = count;
 	return sizeof(struct store_header) + areas +
 	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
