@@ -47,8 +47,8 @@ void volume_init(const char *folder);
  * Calls @each for every snapshot in the folder, the one that counts where there are several of a
  * name: @err is HV_OK when its header is good and all of its files are there in their lengths;
  * otherwise @why says what is wrong with it, and @header has what could be read. Beside a whole one
- * it deletes what a power cut left of an earlier or an unfinished one of its name. No folder is no
- * snapshots. HV_EIO, HV_ENOT_FOUND for a volume that is not there.
+ * it deletes what a power cut left of an earlier or an unfinished one of its name, but not while
+ * one is written. No folder is no snapshots. HV_EIO, HV_ENOT_FOUND for a volume that is not there.
  */
 typedef void volume_each(void *ctx, const char *name, const struct store_header *header,
 			 enum hv_error err, const char *why);

@@ -36,6 +36,7 @@ struct scan {
 };
 
 static char folder[CONFIG_PATH_MAX] = VOLUME_FOLDER;
+static u32 writing; /* snapshots, just now: they look like unfinished ones */
 
 HV_PRINTF(3, 4)
 static enum hv_error refuse(enum hv_error err, char *why, const char *format, ...)
@@ -558,7 +559,7 @@ static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 				     files->name);
 		if (!err)
 			close_files(&file);
-		if (!err && choice.stale)
+		if (!err && choice.stale && !writing)
 			delete_stale(files, !choice.slot);
 		each(ctx, files->name, &header, err, why);
 	}
@@ -734,6 +735,7 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 	if (err)
 		return refuse(err, why, "%s can't be made: %s; " VOLUME_ELSEWHERE, path,
 			      hv_error_text(err));
+	writing++;
 	return HV_OK;
 }
 
@@ -746,6 +748,7 @@ void volume_close(struct volume_file *file, bool whole)
 	close_files(file);
 	if (!file->writing)
 		return;
+	writing--;
 	err = find_files(file->name, &files, why);
 	if (!err)
 		err = delete_slot(&files, whole ? !file->slot : file->slot, why);

@@ -299,6 +299,9 @@ static void test_given_up(void **state)
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
 	assert_int_equal(volume_create(&file, "s", MIB(1), true, &generation, why), HV_OK);
 	assert_int_equal(generation, 2);
+	/* It is not what a power cut left. */
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES) + 1);
 	assert_int_equal(write_snapshot(&file, "s", generation, NEW, NEW_PAGES), HV_OK);
 	volume_close(&file, false);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
