@@ -506,6 +506,13 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	set_lineage(vm, s);
 }
 
+/* What was typed and not read yet is there for the state that was put in its place. */
+static void take_input(struct vm *vm)
+{
+	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
+		vm->console_input(vm->console_input_ctx);
+}
+
 /* @vm has the shape of @s, whose memory is there. */
 static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 			      const struct restore_request *request, struct memory *lazy,
@@ -526,8 +533,7 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 		err = renew_id(vm, id, why);
 	if (err)
 		return err;
-	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
-		vm->console_input(vm->console_input_ctx);
+	take_input(vm);
 	take_over(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
@@ -614,6 +620,7 @@ static void end_old(struct vm *old, struct vm *vm)
 		return;
 	console_hand_over(old, vm);
 	vm_destroy(old);
+	take_input(vm);
 }
 
 /*
