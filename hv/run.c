@@ -17,10 +17,8 @@ static enum hv_verdict fetch_memory(struct vcpu *vcpu)
 
 static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_result result)
 {
-	if (result == IO_AGAIN)
-		return fetch_memory(vcpu);
-	if (result == IO_FAULT)
-		return VERDICT_FAULT;
+	if (result != IO_DONE)
+		return result == IO_FAULT ? VERDICT_FAULT : fetch_memory(vcpu);
 	if (!exit->access.is_write)
 		arch_vcpu_complete(vcpu, exit);
 	return VERDICT_SKIP;
