@@ -258,10 +258,15 @@ static enum hv_error reserve_memory(const struct vm_config *config)
 	return err;
 }
 
-static enum hv_error build(struct vm *vm)
+/* @boot: it needs memory of its own. */
+static enum hv_error build(struct vm *vm, bool boot)
 {
-	enum hv_error err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	enum hv_error err = HV_OK;
 
+	if (boot)
+		err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	else
+		mem_init_blank(&vm->mem, arch_stage2_format(), &machine_pool);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
@@ -336,7 +341,7 @@ static enum hv_error create(const struct vm_config *config, const char *name, bo
 		return err;
 	err = boot ? reserve_memory(config) : reserve_tables(name);
 	if (!err)
-		err = build(vm);
+		err = build(vm, boot);
 	if (!err && boot)
 		err = arch_vm_reset(vm);
 	if (err) {
