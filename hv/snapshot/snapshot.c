@@ -712,17 +712,20 @@ void snapshot_poll(void)
 	host_refill_pages();
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
+		u64 ticks;
 
 		pager_poll(vm);
 		if (!vm->restore.waits || !vm->first_entry_counter)
 			continue;
 		vm->restore.waits = false;
+		ticks = vm->first_entry_counter - vm->restore.started;
 		event("restored",
 		      "\"vm\":%s,\"snapshot\":%s,\"intent\":\"%s\",\"new_id\":%s,"
-		      "\"counter\":%llu",
+		      "\"counter\":%llu,\"ns\":%llu",
 		      event_string(name, vm->config.name),
 		      event_string(snapshot, vm->restore.snapshot), intent_text(vm->restore.intent),
 		      intent_wants_new_id(vm->restore.intent) ? "true" : "false",
-		      (unsigned long long)(vm->first_entry_counter - vm->restore.started));
+		      (unsigned long long)ticks,
+		      (unsigned long long)muldiv_u64(ticks, NS_PER_SEC, arch_counter_hz()));
 	}
 }

@@ -121,8 +121,11 @@ static void test_list(void **state)
 	expect("info one\r", "vcpu 0\r\npc 1234\r\nsp 5678\r\nanew> ");
 	one->vcpus[0].exits[EXIT_HALT] = 12;
 	machine_pool.total_pages = 512;
+	machine_pool.free_pages = 34;
 	expect("stats\r", "halt                             12\r\n");
-	expect("stats one\r", "anew's own pages                256\r\n");
+	expect("stats one\r", "anew's own pages                256\r\n"
+			      "guest pages                     512\r\n"
+			      "free guest pages                 34\r\n");
 	expect("stats\r", "asleep, ms                        4\r\n");
 	expect("help\r", "  restore NAME --intent INTENT [--paused] [--lazy]");
 }
