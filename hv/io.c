@@ -20,15 +20,17 @@ static bool takes(const struct io_region *region, u64 size)
 	return size && size >= region->size_min && size <= max && !(size & (size - 1));
 }
 
+/* Bit n: accesses of n bytes. */
+#define ALL_SIZES (BIT(1) | BIT(2) | BIT(4) | BIT(8))
+
 /* Those that a region is made up of, so that no aligned access reaches beyond its end. */
 static u16 sizes_of(const struct io_region *region)
 {
-	u16 sizes = 0;
+	u64 parts = region->base | region->length;
+	u64 most = min_u64(region->size_max ? region->size_max : 8, parts & -parts);
+	u32 up_to_most = ((u32)2 << most) - 1, below_least = ((u32)1 << region->size_min) - 1;
 
-	for (u16 size = 1; size <= 8; size = (u16)(2 * size))
-		if (takes(region, size) && !((region->base | region->length) % size))
-			sizes = (u16)(sizes | 1u << size);
-	return sizes;
+	return (u16)(ALL_SIZES & up_to_most & ~below_least);
 }
 
 bool io_acceptable_far(const struct io_region *region, u64 addr, const struct io_access *access)

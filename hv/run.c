@@ -7,10 +7,18 @@
 #include <internal/sched.h>
 #include <stdio.h>
 
+/* The scheduler fetches more, or what is on the volume still, and lets the guest try again. */
+static enum hv_verdict fetch_memory(struct vcpu *vcpu)
+{
+	vcpu->vm->mem_wanted = true;
+	vcpu->pending |= PENDING_LEAVE;
+	return VERDICT_RESUME;
+}
+
 static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_result result)
 {
-	if (result == IO_FAULT)
-		return VERDICT_FAULT;
+	if (result != IO_DONE)
+		return result == IO_FAULT ? VERDICT_FAULT : fetch_memory(vcpu);
 	if (!exit->access.is_write)
 		arch_vcpu_complete(vcpu, exit);
 	return VERDICT_SKIP;
@@ -57,12 +65,8 @@ static enum hv_verdict handle_memory(struct vm *vm, struct vcpu *vcpu, struct hv
 		err = mem_fault(&vm->mem, exit->gpa, exit->is_write);
 		if (err == HV_OK)
 			return VERDICT_RESUME;
-		if (err == HV_ENO_MEMORY) {
-			/* The scheduler fetches more and lets the guest try again. */
-			vm->mem_wanted = true;
-			vcpu->pending |= PENDING_LEAVE;
-			return VERDICT_RESUME;
-		}
+		if (err == HV_ENO_MEMORY)
+			return fetch_memory(vcpu);
 	}
 	verdict = arch_vcpu_decode(vcpu, exit);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/console.h>
 #include <internal/event.h>
@@ -22,6 +23,16 @@ struct vm *vm_find(const char *name)
 		if (!strcmp(vm->config.name, name))
 			return vm;
 	return NULL;
+}
+
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[VMGENID_BYTES])
+{
+	const struct vm *other = vms;
+
+	while (other &&
+	       (other == vm || !other->genid || memcmp(other->genid->id, id, VMGENID_BYTES)))
+		other = other->next;
+	return other;
 }
 
 const char *vm_state_text(enum vm_state state)
@@ -247,10 +258,15 @@ static enum hv_error reserve_memory(const struct vm_config *config)
 	return err;
 }
 
-static enum hv_error build(struct vm *vm)
+/* @boot: it needs memory of its own. */
+static enum hv_error build(struct vm *vm, bool boot)
 {
-	enum hv_error err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	enum hv_error err = HV_OK;
 
+	if (boot)
+		err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	else
+		mem_init_blank(&vm->mem, arch_stage2_format(), &machine_pool);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
@@ -325,7 +341,7 @@ static enum hv_error create(const struct vm_config *config, const char *name, bo
 		return err;
 	err = boot ? reserve_memory(config) : reserve_tables(name);
 	if (!err)
-		err = build(vm);
+		err = build(vm, boot);
 	if (!err && boot)
 		err = arch_vm_reset(vm);
 	if (err) {
@@ -367,8 +383,12 @@ enum hv_error vm_reset(struct vm *vm)
 	vm->cause[0] = 0;
 	vm->first_entry_counter = 0;
 	vm->lineage = (struct lineage){0};
+	vm->restore.waits = false;
 	state_set(vm, VM_PAUSED);
 	err = arch_vm_reset(vm);
+	/* Of memory that can't be read from the volume it has died already, in better words. */
+	if (err && vm->state == VM_FAILED)
+		return err;
 	if (err) {
 		vm_fail(vm, "can't be reset: %s", hv_error_text(err));
 		return err;

@@ -16,26 +16,22 @@ memcpy:
 copy_up:
 	subs x2, x2, #64
 	b.lo 2f
-1:	ldp x4, x5, [x1]
-	ldp x6, x7, [x1, #16]
-	ldp x8, x9, [x1, #32]
-	ldp x10, x11, [x1, #48]
-	add x1, x1, #64
-	stp x4, x5, [x3]
-	stp x6, x7, [x3, #16]
-	stp x8, x9, [x3, #32]
-	stp x10, x11, [x3, #48]
-	add x3, x3, #64
+1:	ldp x4, x5, [x1], #64
+	ldp x6, x7, [x1, #-48]
+	ldp x8, x9, [x1, #-32]
+	ldp x10, x11, [x1, #-16]
+	stp x4, x5, [x3], #64
+	stp x6, x7, [x3, #-48]
+	stp x8, x9, [x3, #-32]
+	stp x10, x11, [x3, #-16]
 	subs x2, x2, #64
 	b.hs 1b
 	/* 64 too few: the lower bits are those of what is left. */
 2:	tbz x2, #5, 3f
-	ldp x4, x5, [x1]
-	ldp x6, x7, [x1, #16]
-	add x1, x1, #32
-	stp x4, x5, [x3]
-	stp x6, x7, [x3, #16]
-	add x3, x3, #32
+	ldp x4, x5, [x1], #32
+	ldp x6, x7, [x1, #-16]
+	stp x4, x5, [x3], #32
+	stp x6, x7, [x3, #-16]
 3:	tbz x2, #4, 4f
 	ldp x4, x5, [x1], #16
 	stp x4, x5, [x3], #16
@@ -98,16 +94,15 @@ memset:
 	mov x3, x0
 	subs x2, x2, #64
 	b.lo 2f
-1:	stp x1, x1, [x3]
-	stp x1, x1, [x3, #16]
-	stp x1, x1, [x3, #32]
-	stp x1, x1, [x3, #48]
-	add x3, x3, #64
+1:	stp x1, x1, [x3], #64
+	stp x1, x1, [x3, #-48]
+	stp x1, x1, [x3, #-32]
+	stp x1, x1, [x3, #-16]
 	subs x2, x2, #64
 	b.hs 1b
 2:	tbz x2, #5, 3f
-	stp x1, x1, [x3], #16
-	stp x1, x1, [x3], #16
+	stp x1, x1, [x3], #32
+	stp x1, x1, [x3, #-16]
 3:	tbz x2, #4, 4f
 	stp x1, x1, [x3], #16
 4:	tbz x2, #3, 5f

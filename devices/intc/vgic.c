@@ -186,11 +186,14 @@ static void hold(struct vgic *gic, u32 intid, u32 cpu)
 /* Everything derived, from what is saved; nothing is given out after it. */
 static void derive(struct vgic *gic)
 {
+	u32 usual = route_target(gic, 0);
+
+	memset(gic->target, (u8)usual, sizeof(gic->target));
 	for (u32 i = 0; i < gic->cpu_count; i++) {
 		struct vgic_cpu *vcpu = &gic->cpus[i];
 
-		memset(vcpu->routed, 0, sizeof(vcpu->routed));
-		memset(vcpu->held, 0, sizeof(vcpu->held));
+		memset(vcpu->routed, i == usual ? 0xff : 0, sizeof(vcpu->routed));
+		memset(vcpu->held, i == 0 ? 0xff : 0, sizeof(vcpu->held));
 		memset(vcpu->given, 0, sizeof(vcpu->given));
 		vcpu->routed[0] = UINT32_MAX;
 		vcpu->held[0] = UINT32_MAX;
@@ -198,14 +201,16 @@ static void derive(struct vgic *gic)
 	}
 	for (u32 word = 1; word < VGIC_WORDS; word++)
 		vgic_notes(gic, 0, word)->given = 0;
+	/* Few are elsewhere than after a reset. */
 	for (u32 spi = 0; spi < VGIC_SPIS; spi++) {
-		u32 word = 1 + spi / 32, bit = vgic_bit(spi);
-		u32 target = route_target(gic, gic->route[spi]);
+		u32 intid = VGIC_SPI_BASE + spi, holder = gic->holder[spi];
 
-		gic->target[spi] = (u8)target;
-		if (target != VGIC_NOWHERE)
-			gic->cpus[target].routed[word] |= bit;
-		gic->cpus[gic->holder[spi]].held[word] |= bit;
+		if (gic->route[spi])
+			vgic_route(gic, intid);
+		if (holder) {
+			gic->cpus[0].held[intid / 32] &= ~vgic_bit(intid);
+			gic->cpus[holder].held[intid / 32] |= vgic_bit(intid);
+		}
 	}
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		for (u32 word = 0; word < VGIC_WORDS; word++)

@@ -155,6 +155,8 @@ struct mem_image {
 
 HV_MUST_CHECK enum hv_error mem_init(struct mem *mem, const struct stage2_format *format,
 				     struct pool *pool);
+/* The same without a single table, for mem_attach() to come: before it nothing may be accessed. */
+void mem_init_blank(struct mem *mem, const struct stage2_format *format, struct pool *pool);
 /* Gives everything back to the pool. */
 void mem_fini(struct mem *mem);
 

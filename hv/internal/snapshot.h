@@ -83,6 +83,7 @@ struct snapshot {
 	size_t records_length; /* bytes */
 	/* On the volume. */
 	bool stored;
+	bool seen;                  /* when the volume was listed last */
 	u64 bytes;                  /* of its files */
 	char damage[STORE_WHY_MAX]; /* why they can't be used; empty: they can, as far as was looked
 				     */
@@ -96,6 +97,8 @@ enum snapshot_how {
 
 /* Finds the snapshots on the volume; what can't be read there is said in log lines. */
 void snapshot_init(const char *folder);
+/* Looks again: the volume may be another by now. */
+void snapshot_scan(void);
 
 /*
  * Takes a snapshot of @vm, which goes on as it was, over the frozen memory; @how: SNAPSHOT_*. While
@@ -141,6 +144,12 @@ HV_MUST_CHECK enum hv_error snapshot_restore(struct snapshot *s,
 HV_MUST_CHECK enum hv_error snapshot_clone(struct snapshot *s,
 					   const struct restore_request *request, struct vm **vm,
 					   char *why);
+
+/*
+ * For want of memory: forgets the pages of a snapshot that is on the volume as well, from where it
+ * is read again when it is restored. False: there is none.
+ */
+bool snapshot_drop_image(void);
 
 struct snapshot *snapshot_find(const char *name);
 /* The first; the others follow by ->next. */

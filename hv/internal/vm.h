@@ -76,6 +76,7 @@ struct lineage {
 /* The restore that the next first entry ends. Firmware context. */
 struct vm_restore {
 	bool waits; /* for the entry */
+	char snapshot[CONFIG_NAME_MAX];
 	enum restore_intent intent;
 	u64 started; /* host counter when it was asked for */
 };
@@ -136,6 +137,8 @@ HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, cons
 					    struct vm **vm);
 void vm_destroy(struct vm *vm);
 struct vm *vm_find(const char *name);
+/* A VM but @vm whose generation id is @id; NULL: there is none. */
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[16]);
 /* The first of all VMs; the others follow by ->next. */
 struct vm *vm_first(void);
 

@@ -98,10 +98,15 @@ static u64 milliseconds(u64 ticks)
 	return muldiv_u64(ticks, 1000, arch_counter_hz());
 }
 
-/* Of anew itself: what the machine has less of, and how much of its time nobody needed. */
+/*
+ * Of anew itself: what the machine has less of, what of that is for guests, and how much of its
+ * time nobody needed.
+ */
 static void own_stats(void)
 {
 	stat("anew's own pages", host_memory_taken() / PAGE_SIZE - machine_pool.total_pages);
+	stat("guest pages", machine_pool.total_pages);
+	stat("free guest pages", machine_pool.free_pages);
 	stat("clock, ms", milliseconds(arch_counter()));
 	stat("asleep, ms", milliseconds(sched_slept()));
 }

@@ -157,7 +157,7 @@ void monitor_prompt(void)
 	length = 0;
 	history_back = 0;
 	prompting = true;
-	console_print(PROMPT);
+	console_write_text(PROMPT, sizeof(PROMPT) - 1);
 	event("prompt", "%s", "");
 }
 

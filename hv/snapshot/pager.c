@@ -2,6 +2,7 @@
 #include <internal/host.h>
 #include <internal/pager.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -230,6 +231,7 @@ enum hv_error pager_complete(struct vm *vm, snapshot_progress *progress, char *w
 		if (progress)
 			progress("reading", (all - pager->left) * PAGE_SIZE, all * PAGE_SIZE);
 		err = bring_next(pager, why);
+		(void)sched_run_ready();
 	}
 	return err;
 }

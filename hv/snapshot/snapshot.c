@@ -19,6 +19,8 @@
 static struct snapshot *snapshots;
 /* What the VM held that was restored last, until snapshot_poll(); root is NULL without any. */
 static struct mem_image given_up;
+/* The one that is being restored: its image is needed. */
+static const struct snapshot *in_hand;
 
 static void give_back(void)
 {
@@ -50,10 +52,18 @@ static struct snapshot *alloc_snapshot(const char *name)
 	return s;
 }
 
-static void free_snapshot(struct snapshot *s)
+/* What of @s is in memory, but for its entry in the table. */
+static void forget(struct snapshot *s)
 {
 	mem_image_fini(&s->image);
 	host_free_pages(s->records, (u32)pages_of(s->records_length));
+	s->records = NULL;
+	s->records_length = 0;
+}
+
+static void free_snapshot(struct snapshot *s)
+{
+	forget(s);
 	host_free_pages(s, (u32)pages_of(sizeof(*s)));
 }
 
@@ -75,40 +85,71 @@ static void unlink_snapshot(struct snapshot *s)
 	*link = s->next;
 }
 
+/* What the volume says of @s, which is not in memory. */
+static void describe(struct snapshot *s, const struct store_header *header, enum hv_error err,
+		     const char *why)
+{
+	s->stored = true;
+	snprintf(s->damage, sizeof(s->damage), "%s", err ? why : "");
+	memcpy(s->id, header->id, sizeof(s->id));
+	memcpy(s->parent.id, header->parent, sizeof(s->parent.id));
+	memcpy(s->parent.name, header->parent_name, sizeof(s->parent.name));
+	memcpy(s->config.name, header->vm, sizeof(s->config.name));
+	memcpy(s->arch, header->arch, sizeof(s->arch));
+	s->wall = header->wall;
+	s->pages = header->page_count;
+	s->bytes = header->length;
+}
+
 static void found(void *ctx, const char *name, const struct store_header *header, enum hv_error err,
 		  const char *why)
 {
-	struct snapshot *s = alloc_snapshot(name);
+	struct snapshot *s = snapshot_find(name);
 
 	(void)ctx;
 	if (!s) {
-		log_error("no memory to list the snapshot %s", name);
+		s = alloc_snapshot(name);
+		if (!s) {
+			log_error("no memory to list the snapshot %s", name);
+			return;
+		}
+		link_snapshot(s);
+	}
+	s->seen = true;
+	if (!s->image.root)
+		describe(s, header, err, why);
+	else
+		s->stored = !err && !memcmp(s->id, header->id, sizeof(s->id));
+}
+
+void snapshot_scan(void)
+{
+	struct snapshot *next;
+	enum hv_error err;
+
+	for (struct snapshot *s = snapshots; s; s = s->next)
+		s->seen = false;
+	err = volume_list(found, NULL);
+	if (err) {
+		log_warn("the snapshots on the volume can't be listed: %s", hv_error_text(err));
 		return;
 	}
-	s->stored = true;
-	if (err) {
-		snprintf(s->damage, sizeof(s->damage), "%s", why);
-	} else {
-		memcpy(s->id, header->id, sizeof(s->id));
-		memcpy(s->parent.id, header->parent, sizeof(s->parent.id));
-		memcpy(s->parent.name, header->parent_name, sizeof(s->parent.name));
-		memcpy(s->config.name, header->vm, sizeof(s->config.name));
-		memcpy(s->arch, header->arch, sizeof(s->arch));
-		s->wall = header->wall;
-		s->pages = header->page_count;
-		s->bytes = header->length;
+	for (struct snapshot *s = snapshots; s; s = next) {
+		next = s->next;
+		if (s->seen || !s->stored)
+			continue;
+		s->stored = false;
+		if (s->image.root)
+			continue;
+		unlink_snapshot(s);
+		free_snapshot(s);
 	}
-	link_snapshot(s);
 }
 
 void snapshot_init(const char *folder)
 {
-	enum hv_error err;
-
 	volume_init(folder);
-	err = volume_list(found, NULL);
-	if (err)
-		log_warn("the snapshots in %s can't be listed: %s", folder, hv_error_text(err));
+	snapshot_scan();
 }
 
 void snapshot_fini(void)
@@ -120,6 +161,19 @@ void snapshot_fini(void)
 		unlink_snapshot(s);
 		free_snapshot(s);
 	}
+}
+
+bool snapshot_drop_image(void)
+{
+	for (struct snapshot *s = snapshots; s; s = s->next) {
+		if (!s->stored || !s->image.root || s == in_hand)
+			continue;
+		log_info("snapshot %s is on the volume alone from now on: its memory is needed",
+			 s->name);
+		forget(s);
+		return true;
+	}
+	return false;
 }
 
 /* VMs that still need the files of the snapshot @name do without them from now on. */
@@ -342,6 +396,29 @@ static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES], char *why)
 	return err;
 }
 
+/* The id that @vm would have by the records of @index is no other VM's. */
+static enum hv_error check_id(const struct vm *vm, const struct snapshot *s,
+			      const struct records_index *index, char *why)
+{
+	const struct vm *other = NULL;
+
+	for (u32 i = 0; i < vm->record_count && !other; i++) {
+		struct vmgenid loaded = {0};
+
+		if (vm->records[i].desc != &vmgenid_state)
+			continue;
+		state_unpack(&vmgenid_state, &loaded, index->fields[i]);
+		other = vm_with_id(vm, loaded.id);
+	}
+	if (!other)
+		return HV_OK;
+	snprintf(why, SNAPSHOT_WHY_MAX,
+		 "%s has the id of snapshot %s already, and two VMs must not share it; choose an "
+		 "intent with a new id",
+		 other->config.name, s->name);
+	return HV_EEXISTS;
+}
+
 /* What a VM is put back to: an image, or one without pages and what brings them. */
 struct memory {
 	struct mem_image image;
@@ -353,7 +430,7 @@ struct memory {
  * when the image of @s is all of it; its pager is the VM's afterwards.
  */
 static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct memory *lazy,
-			     char *why)
+			     bool new_id, char *why)
 {
 	struct records_index index;
 	enum hv_error err = records_parse(vm->records, vm->record_count, s->records,
@@ -361,6 +438,8 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct mem
 
 	if (!err)
 		err = records_check(vm->records, vm->record_count, &index, why);
+	if (!err && !new_id)
+		err = check_id(vm, s, &index, why);
 	if (err)
 		return err;
 	give_back();
@@ -427,6 +506,13 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	set_lineage(vm, s);
 }
 
+/* What was typed and not read yet is there for the state that was put in its place. */
+static void take_input(struct vm *vm)
+{
+	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
+		vm->console_input(vm->console_input_ctx);
+}
+
 /* @vm has the shape of @s, whose memory is there. */
 static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 			      const struct restore_request *request, struct memory *lazy,
@@ -437,7 +523,7 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	enum hv_error err;
 
 	vm_pause(vm);
-	err = replace(vm, s, lazy, why);
+	err = replace(vm, s, lazy, new_id, why);
 	if (err) {
 		if (running)
 			vm_resume(vm);
@@ -447,11 +533,11 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 		err = renew_id(vm, id, why);
 	if (err)
 		return err;
-	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
-		vm->console_input(vm->console_input_ctx);
+	take_input(vm);
 	take_over(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
+	memcpy(vm->restore.snapshot, s->name, sizeof(vm->restore.snapshot));
 	if (!stays) {
 		vm_resume(vm);
 		sched_next(vm);
@@ -496,8 +582,8 @@ static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
 	return err;
 }
 
-static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
-				  const struct restore_request *request, char *why)
+static enum hv_error load_and_put_back(struct vm *vm, struct snapshot *s,
+				       const struct restore_request *request, char *why)
 {
 	bool new_id = intent_wants_new_id(request->intent);
 	u8 id[VMGENID_BYTES];
@@ -516,6 +602,17 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
+static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
+				  const struct restore_request *request, char *why)
+{
+	enum hv_error err;
+
+	in_hand = s;
+	err = load_and_put_back(vm, s, request, why);
+	in_hand = NULL;
+	return err;
+}
+
 /* @vm has taken the place of @old, which may be NULL. */
 static void end_old(struct vm *old, struct vm *vm)
 {
@@ -523,6 +620,7 @@ static void end_old(struct vm *old, struct vm *vm)
 		return;
 	console_hand_over(old, vm);
 	vm_destroy(old);
+	take_input(vm);
 }
 
 /*
@@ -614,17 +712,20 @@ void snapshot_poll(void)
 	host_refill_pages();
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
+		u64 ticks;
 
 		pager_poll(vm);
 		if (!vm->restore.waits || !vm->first_entry_counter)
 			continue;
 		vm->restore.waits = false;
+		ticks = vm->first_entry_counter - vm->restore.started;
 		event("restored",
 		      "\"vm\":%s,\"snapshot\":%s,\"intent\":\"%s\",\"new_id\":%s,"
-		      "\"counter\":%llu",
-		      event_string(name, vm->config.name), event_string(snapshot, vm->lineage.name),
-		      intent_text(vm->restore.intent),
+		      "\"counter\":%llu,\"ns\":%llu",
+		      event_string(name, vm->config.name),
+		      event_string(snapshot, vm->restore.snapshot), intent_text(vm->restore.intent),
 		      intent_wants_new_id(vm->restore.intent) ? "true" : "false",
-		      (unsigned long long)(vm->first_entry_counter - vm->restore.started));
+		      (unsigned long long)ticks,
+		      (unsigned long long)muldiv_u64(ticks, NS_PER_SEC, arch_counter_hz()));
 	}
 }

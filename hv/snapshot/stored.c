@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COUNT_PAGES 1024u /* that are looked at before VMs run again */
+#define LOW_PAGES   64u   /* that are left in the pool when it is filled up */
+
 #define BUFFER_PAGES ((u32)(STORE_CHUNK_BYTES / PAGE_SIZE))
 
 /* What the area `meta` is about: the machine, without its state. */
@@ -57,10 +60,13 @@ u64 stored_size(const struct snapshot *s, u64 *pages)
 {
 	u64 areas = ALIGN_UP(meta_size(), PAGE_SIZE) + ALIGN_UP(s->records_length, PAGE_SIZE);
 	const u8 *page;
-	u64 count = 0;
+	u64 count = 0, seen = 0;
 
-	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE)
+	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE) {
 		count += !store_is_zero(page);
+		if (++seen % COUNT_PAGES == 0)
+			(void)sched_run_ready();
+	}
 	*pages = count;
 	return sizeof(struct store_header) + areas +
 	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
@@ -279,7 +285,13 @@ static enum hv_error check_layout(const struct snapshot *s, const struct meta *m
 static enum hv_error take_page(void *ctx, gpa_t gpa, const void *page, char *why)
 {
 	struct mem *mem = ctx;
-	enum hv_error err = mem_write(mem, gpa, page, PAGE_SIZE);
+	enum hv_error err = HV_OK;
+
+	/* VMs that run in between take of the pool, too. */
+	if (machine_pool.free_pages < LOW_PAGES)
+		err = pool_refill();
+	if (!err)
+		err = mem_write(mem, gpa, page, PAGE_SIZE);
 
 	if (err)
 		snprintf(why, STORE_WHY_MAX, "page at %llxh: %s", (unsigned long long)gpa.v,

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "qemu-runner"))
@@ -22,6 +22,8 @@ sys.path.insert(0, str(TOP / "qemu-runner"))
 from anew_runner import qemu
 from anew_runner.errors import RunnerError, report
 from anew_runner.machine import Machine
+from figures import PAGE_KIB, Figure, spread, stat
+from snapshots import CLONE_SIZES, CLONES, DISK_SIZES, Snapshots
 
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "baseline.json"
@@ -34,7 +36,6 @@ ROUNDS = 5  # of what is not repeated by the payload itself; the least counts
 # bytes: half of all restores are 10 us (10,000 instructions) longer for it, and some more.
 RESTORE_ROUNDS = 12
 MEMORY = 256  # of the guest whose boot is measured, MiB
-PAGE_KIB = 4
 MOVED = 0.02
 
 
@@ -47,7 +48,7 @@ class Arch(NamedTuple):
     tick: int  # instructions in a tick of the counter, which counts virtual time
     firmware: bool  # whether plain QEMU starts a kernel through firmware
     kvm: dict  # KVM's figures on the same emulated machine, in instructions
-    bars: dict  # of the design, in the figure's unit; BOOT_BAR apart
+    bars: dict  # of the design, in the figure's unit; PEER_BARS apart
 
 
 # KVM: Linux 6.12 under QEMU 7.2 -icount, EPYC and cortex-a57 (no VHE), mitigations off; a restore's
@@ -62,23 +63,15 @@ ARCHES = {
                   {"hypercall": 150, "register": 200, "mmio": 250}),
 }
 BARS = {"image": 256 << 10, "memory-own": 1024, "cow-break": 1300, "restore-spread": 1.0,
-        **{f"restore-{size}M": 30000 for size in RESTORE_SIZES}}
-BOOT_BAR = 1.1  # times plain QEMU
-
-
-class Figure(NamedTuple):
-    """One thing that was measured."""
-
-    name: str
-    value: float
-    unit: str
-    peer: Optional[str] = None
-    peer_value: Optional[int] = None
-
-    @property
-    def ratio(self):
-        """To the peer's."""
-        return round(self.value / self.peer_value, 3) if self.peer_value else None
+        "clone-pages": 10, "clone-pages-spread": 1.0, "clone-memory": 5 << 10,
+        **{f"restore-{size}M": 30000 for size in RESTORE_SIZES},
+        **{f"clone-{number}-{size}M": 30000 for number in (1, CLONES) for size in CLONE_SIZES},
+        **{f"clone-{number}-spread": 1.0 for number in (1, CLONES)},
+        **{f"disk-overhead-{size}M": 1.01 for size, _ in DISK_SIZES},
+        "chain-restore-pages": 0, "chain-restore-own": 0, "chain-clone-pages": 0,
+        "chain-clone-own": 0, "chain-failed": 0}
+# Times the peer's, measured in the same run.
+PEER_BARS = {"boot": 1.1, **{f"disk-lazy-{size}M": 1 for size, _ in DISK_SIZES}}
 
 
 class Bench:
@@ -91,8 +84,12 @@ class Bench:
         self.efi = self.build / f"anew-{name}.efi"
 
     def sources(self):
-        """In the order of the table."""
-        return (self.image, self.memory, self.round_trips, self.copies, self.restores, self.boot)
+        """By name, in the order of the table."""
+        snapshots = Snapshots(self)
+        return {"image": self.image, "memory": self.memory, "exits": self.round_trips,
+                "copies": self.copies, "restore": self.restores, "clone": snapshots.clone,
+                "clone-memory": snapshots.clone_memory, "disk": snapshots.disk,
+                "chain": snapshots.chain, "boot": self.boot}
 
     # ---- machines ----
 
@@ -113,10 +110,10 @@ class Bench:
         return Machine(arch=self.name, conf=conf, files=files, logs=self.logs(what), icount=icount,
                        ram=max(2048, 3 * memory))
 
-    def instructions(self, name, count):
-        """The figure @name of so many instructions."""
-        return Figure(name, count, "instructions", "KVM" if name in self.arch.kvm else None,
-                      self.arch.kvm.get(name))
+    def instructions(self, name, count, peer=None):
+        """The figure @name of so many instructions; KVM's is that of @peer, or of the same name."""
+        value = self.arch.kvm.get(peer or name)
+        return Figure(name, count, "instructions", value and "KVM", value)
 
     # ---- sources ----
 
@@ -156,7 +153,7 @@ class Bench:
             machine.start()
             for _ in range(ROUNDS):
                 machine.expect(r"cow: ready", 300)
-                machine.monitor("snapshot cow s1")
+                machine.monitor("snapshot cow s1 --memory")
                 machine.guest()
                 counts.append(int(machine.expect(r"cow: frozen (\d+)\n", 60).group(1)))
                 machine.monitor("delete s1")
@@ -169,15 +166,14 @@ class Bench:
             with self.machine(f"restore-{size}M", size, kernel="busy") as machine:
                 machine.start()
                 machine.expect(r"payload: busy", 300)
-                machine.monitor("snapshot busy s1", 300)
+                machine.monitor("snapshot busy s1 --memory", 300)
                 counts = []
                 for _ in range(RESTORE_ROUNDS):
                     machine.monitor("restore s1 --intent rollback", 300)
                     counts.append(machine.event("restored", 60)["counter"] * self.arch.tick)
             least.append(min(counts))
-            yield Figure(f"restore-{size}M", least[-1], "instructions", "KVM",
-                         self.arch.kvm["restore"])
-        yield Figure("restore-spread", round((max(least) / min(least) - 1) * 100, 2), "%")
+            yield self.instructions(f"restore-{size}M", least[-1], "restore")
+        yield Figure("restore-spread", spread(least), "%")
 
     def boot(self):
         """the demo guest's kernel, from its first instruction to its init, and under plain QEMU"""
@@ -227,7 +223,8 @@ class Bench:
 
     def plain(self, what, kernel, initrd, cmdline):
         """The same machine without anew: instructions since it was turned on, as init says."""
-        with self.plain_machine(what, kernel, initrd, cmdline, "-serial") as machine:
+        command = self.plain_command(what, kernel, initrd, cmdline)
+        with Machine(arch=self.name, command=command, logs=self.logs(what)) as machine:
             machine.power_on()
             return self.init_at(machine.expect_monitor, 300)
 
@@ -240,40 +237,42 @@ class Bench:
         # QEMU starts only 32-bit files by multiboot, whatever they go on to.
         subprocess.run(["objcopy", "-O", "elf32-i386", self.payload("bench"), work / "bench"],
                        check=True)
-        with self.plain_machine("firmware", work / "bench", initrd, cmdline, "-debugcon") as machine:
+        command = self.plain_command("firmware", work / "bench", initrd, cmdline)
+        command[command.index("-serial")] = "-debugcon"
+        with Machine(arch=self.name, command=command, logs=work) as machine:
             machine.power_on()
             return int(machine.expect_monitor(r"bench: before (\d+)\n", 300).group(1))
 
-    def plain_machine(self, what, kernel, initrd, cmdline, console):
-        """The machine that the figures are measured on, with a kernel of its own for a disk."""
+    def plain_demo(self, what, memory):
+        """QEMU's command line for the demo guest of @memory MiB without anew."""
+        guest = TOP / "build/guest" / self.name
+        return self.plain_command(what, guest / "vmlinuz-6.12", guest / "initrd",
+                                  f"console={self.arch.console}", memory, icount=False)
+
+    def plain_command(self, what, kernel, initrd, cmdline, memory=MEMORY, icount=True):
+        """QEMU's command line for the machine of the figures, without anew, a disk, or devices."""
         folder = self.logs(what)
         folder.mkdir(parents=True, exist_ok=True)
         model = qemu.MODELS[Machine(arch=self.name).machine_name]
-        words = iter(qemu.command(model, folder, "none", MEMORY, icount=True))
+        words = iter(qemu.command(model, folder, "none", memory, icount))
         command = []
         for word in words:
             if word in ("-drive", "-device", "-boot"):
                 next(words)
             else:
-                command.append(console if word == "-serial" else word)
-        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
-        return Machine(arch=self.name, command=command, logs=folder)
-
-
-def stat(text, name):
-    """The number that the monitor's `stats` has for @name."""
-    return int(re.search(rf"^{re.escape(name)} +(\d+)\s*$", text, re.M).group(1))
+                command.append(word)
+        return command + ["-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline]
 
 
 # ---- the table ----
 
-COLUMNS = f"{'anew':>14}{'x peer':>8}{'bar':>9}{'moved':>10}"
+COLUMNS = f"{'anew':>10}{'peer':>10}{'x peer':>8}{'bar':>9}{'moved':>9}"
 
 
 def bar_of(arch, figure):
     """What the design wants at most, None where it says nothing."""
-    if figure.name == "boot":
-        return round(BOOT_BAR * figure.peer_value)
+    if figure.name in PEER_BARS:
+        return round(PEER_BARS[figure.name] * figure.peer_value)
     return {**BARS, **ARCHES[arch].bars}.get(figure.name)
 
 
@@ -295,11 +294,11 @@ def number(value, missed=False):
 def cells(arch, figure, before):
     """The columns of one architecture."""
     if not figure:
-        return f"{'-':>14}" + " " * (len(COLUMNS) - 14)
+        return f"{'-':>10}" + " " * (len(COLUMNS) - 10)
     bar = bar_of(arch, figure)
-    return (f"{number(figure.value):>14}{figure.ratio or '-':>8}"
+    return (f"{number(figure.value):>10}{number(figure.peer_value):>10}{figure.ratio or '-':>8}"
             f"{number(bar, bar is not None and figure.value > bar):>9}"
-            f"{moved(figure, before.get((arch, figure.name))):>10}")
+            f"{moved(figure, before.get((arch, figure.name))):>9}")
 
 
 def table(results, before):
@@ -320,22 +319,25 @@ def table(results, before):
             line += " | " + cells(arch, figure, before)
         yield line.rstrip()
     yield ""
-    yield ("peer: KVM on the same emulated machine; for boot, plain `qemu -kernel` in this run. "
-           "bar: at most; ! where it is missed.")
+    yield ("peer: KVM on the same emulated machine; for boot, plain `qemu -kernel` in this run; for "
+           "disk-…, what plain QEMU takes for the same guest by the means named, in this run.")
+    yield "bar: at most; ! where it is missed."
     yield f"moved: since tests/bench/baseline.json, where it is more than {MOVED * 100:.0f} %."
 
 
 # ---- all of it ----
 
 
-def measure(name):
-    """(figures, how many sources failed) of an architecture."""
-    bench = Bench(name)
+def measure(name, only):
+    """(figures, how many sources failed) of an architecture; @only: names of sources, empty: all."""
     figures, failed = [], 0
-    for source in bench.sources():
+    for source_name, source in Bench(name).sources().items():
+        if only and source_name not in only:
+            continue
         print(f"{name}: {source.__doc__}", flush=True)
         try:
-            figures += source()
+            for figure in source():
+                figures.append(figure)
         except RunnerError as error:
             report(error, print)
             failed += 1
@@ -349,6 +351,16 @@ def rows_of(results):
             for arch, figures in results.items() for figure in figures]
 
 
+def save(old, results, only):
+    """Makes the steady figures of @results the baseline, and keeps of the @old what is not anew."""
+    rows = rows_of({arch: [figure for figure in figures if figure.steady]
+                    for arch, figures in results.items()})
+    new = {(row["arch"], row["name"]) for row in rows}
+    kept = [row for row in old if row["arch"] not in results
+            or (only and (row["arch"], row["name"]) not in new)]
+    BASELINE.write_text(json.dumps(rows + kept, indent=1) + "\n")
+
+
 def main():
     """Measures, prints, compares. The exit status: 1 where something could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__.strip())
@@ -356,12 +368,18 @@ def main():
                         help="only this one (default: every one that is built)")
     parser.add_argument("--save", action="store_true",
                         help="make the figures of this run the baseline")
+    names = list(Bench("x86_64").sources())
+    parser.add_argument("--only", metavar="SOURCE[,SOURCE...]", type=lambda text: text.split(","),
+                        default=[], help=f"of these sources alone: {', '.join(names)}")
     options = parser.parse_args()
+    if unknown := set(options.only) - set(names):
+        parser.error(f"no source of figures: {', '.join(sorted(unknown))}; there are "
+                     f"{', '.join(names)}")
     results, left_out, failed = {}, [], 0
     for name in options.arch or ARCHES:
         efi = Bench(name).efi
         if efi.exists():
-            results[name], failures = measure(name)
+            results[name], failures = measure(name, options.only)
             failed += failures
         else:
             left_out.append(f"{name} is left out: there is no {efi.relative_to(TOP)}; "
@@ -376,8 +394,7 @@ def main():
     rows = rows_of(results)
     RESULT.write_text(json.dumps(rows, indent=1) + "\n")
     if options.save and not failed:
-        kept = [row for row in old if row["arch"] not in results]
-        BASELINE.write_text(json.dumps(rows + kept, indent=1) + "\n")
+        save(old, results, options.only)
     if failed:
         print(f"{failed} of the above could not be measured")
     return 1 if failed or not results else 0

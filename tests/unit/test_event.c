@@ -173,7 +173,8 @@ static void test_restored(void **state)
 	console_flush();
 	assert_non_null(strstr(double_shown(), "\x1e{\"event\":\"restored\",\"vm\":\"one\","
 					       "\"snapshot\":\"s\",\"intent\":\"rollback\","
-					       "\"new_id\":true,\"counter\":234}\n"));
+					       "\"new_id\":true,\"counter\":234,"
+					       "\"ns\":234000}\n"));
 	double_clear_output();
 	console_flush();
 	assert_string_equal(double_shown(), "");

@@ -121,8 +121,11 @@ static void test_list(void **state)
 	expect("info one\r", "vcpu 0\r\npc 1234\r\nsp 5678\r\nanew> ");
 	one->vcpus[0].exits[EXIT_HALT] = 12;
 	machine_pool.total_pages = 512;
+	machine_pool.free_pages = 34;
 	expect("stats\r", "halt                             12\r\n");
-	expect("stats one\r", "anew's own pages                256\r\n");
+	expect("stats one\r", "anew's own pages                256\r\n"
+			      "guest pages                     512\r\n"
+			      "free guest pages                 34\r\n");
 	expect("stats\r", "asleep, ms                        4\r\n");
 	expect("help\r", "  restore NAME --intent INTENT [--paused] [--lazy]");
 }
@@ -251,6 +254,8 @@ static void test_clone(void **state)
 	expect("clone\r", "usage: clone NAME [COUNT] [--paused]");
 	expect("clone x\r", "error: there is no snapshot x");
 	expect("clone s 0\r", "error: that is no number of clones; from 1 to 64");
+	expect("clone s 2 3\r", "usage: clone NAME [COUNT] [--paused]");
+	expect("clone s --many\r", "usage: clone NAME [COUNT] [--paused]");
 	expect("clone s many\r", "error: that is no number of clones; from 1 to 64");
 	expect("clone s 2 --paused\r",
 	       "one-2 is a clone of one in snapshot s, with a new id, and paused");
@@ -271,6 +276,9 @@ static void test_genid(void **state)
 	expect("genid show\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid one\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid one set x\r", "error: x is no id");
+	expect("genid one set 01234567-89ab-cdef-0123-456789abcdef\r",
+	       "error: one has that id already");
+	assert_int_equal(double_vms[0].edges, 1);
 	expect("genid one rotate\r", "one has a new id");
 	assert_int_equal(double_vms[0].edges, 2);
 	assert_null(strstr(type("genid one show\r"), "01234567-"));

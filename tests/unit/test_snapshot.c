@@ -570,6 +570,64 @@ static void test_long_names_of_clones(void **state)
 	assert_int_equal(vm->state, VM_PAUSED);
 }
 
+/* Two VMs never have the same id, whatever the intent says. */
+static void test_an_id_of_another_vm(void **state)
+{
+	struct restore_request request = {.intent = INTENT_RESUME, .vm = "other"};
+	struct snapshot *s = take("s");
+	struct vm *vm;
+
+	(void)state;
+	assert_int_equal(snapshot_restore(s, &request, &vm, why), HV_EEXISTS);
+	assert_string_equal(why, "one has the id of snapshot s already, and two VMs must not share "
+				 "it; choose an intent with a new id");
+	assert_null(vm_find("other"));
+	request.intent = INTENT_CLONE;
+	assert_int_equal(snapshot_restore(s, &request, &vm, why), HV_OK);
+	/* The one that it was taken of may have it back. */
+	assert_int_equal(restore(s, INTENT_RESUME, false), HV_OK);
+}
+
+static void test_images_are_dropped_for_memory(void **state)
+{
+	struct snapshot *kept, *stored;
+
+	(void)state;
+	d->state.value = 4;
+	kept = take("kept");
+	stored = take_how("stored", SNAPSHOT_STORED);
+	assert_true(snapshot_drop_image());
+	assert_null(stored->image.root);
+	assert_non_null(kept->image.root);
+	assert_false(snapshot_drop_image());
+	d->state.value = 5;
+	assert_int_equal(restore(stored, INTENT_ROLLBACK, false), HV_OK);
+	assert_int_equal(d->state.value, 4);
+}
+
+static void test_the_volume_is_looked_at_again(void **state)
+{
+	struct snapshot *s;
+
+	(void)state;
+	take_how("s", SNAPSHOT_STORED);
+	double_stored.stored = false;
+	snapshot_scan();
+	s = snapshot_find("s");
+	assert_false(s->stored);
+	assert_non_null(s->image.root);
+	double_stored.stored = true;
+	snapshot_scan();
+	assert_true(s->stored);
+	assert_true(snapshot_drop_image());
+	double_stored.stored = false;
+	snapshot_scan();
+	assert_null(snapshot_find("s"));
+	double_stored.stored = true;
+	snapshot_scan();
+	assert_non_null(snapshot_find("s"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -594,6 +652,9 @@ int main(void)
 		TEST(test_damaged_files_are_listed),
 		TEST(test_another_machine_is_replaced),
 		TEST(test_clones),
+		TEST(test_an_id_of_another_vm),
+		TEST(test_images_are_dropped_for_memory),
+		TEST(test_the_volume_is_looked_at_again),
 		TEST(test_long_names_of_clones),
 	};
 

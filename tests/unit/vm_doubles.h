@@ -275,6 +275,15 @@ struct vm *vm_find(const char *name)
 	return vm;
 }
 
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[VMGENID_BYTES])
+{
+	const struct vm *other = double_first;
+
+	while (other && (other == vm || memcmp(other->genid->id, id, VMGENID_BYTES)))
+		other = other->next;
+	return other;
+}
+
 void vm_pause(struct vm *vm)
 {
 	if (vm->state == VM_RUNNING)

@@ -32,6 +32,7 @@ struct io_access {
 enum io_result {
 	IO_DONE,  /* handled */
 	IO_FAULT, /* the guest gets a fault: #GP, external abort or undefined exception */
+	IO_AGAIN, /* it needs guest memory that has to be fetched: the guest tries again then */
 };
 
 /*
