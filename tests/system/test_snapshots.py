@@ -227,7 +227,7 @@ class OnTheVolume(Snapshots):
         m.start()
         m.expect(READY, 120)
         own = self.guest_id(m)
-        self.assertRegex(m.monitor("snapshots"), r"(?m)^s2 .*damaged: ")
+        self.assertRegex(m.monitor("snapshots"), r"(?m)^s2 .*unusable: ")
         for name, wanted in (("s1", "is damaged"), ("s2", "can't be used")):
             text = m.monitor(f"restore {name} --intent resume", 120)
             self.assertRegex(text, rf"error: snapshot {name} .*{wanted}")
