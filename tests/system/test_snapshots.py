@@ -247,8 +247,8 @@ class Clones(Snapshots):
         text = m.monitor(f"clone s1 {count}", 120)
         self.assertEqual(text.count("is a clone of demo"), count)
         names = [f"demo-{number}" for number in range(1, count + 1)]
-        for name in names:
-            m.event("restored", 60, vm=name, intent="clone", new_id=True)
+        entered = {m.event("restored", 60, intent="clone", new_id=True)["vm"] for _ in names}
+        self.assertEqual(entered, set(names))
         ids, draws = [source], []
         for name in names:
             ids.append(self.said(m, "genid", GUID, name))
