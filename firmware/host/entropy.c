@@ -44,6 +44,9 @@
 #define JITTER_LAGS          64
 #define JITTER_DIFFERENT_MIN (JITTER_SAMPLES / 2)
 
+/* The number of the digest that is the next state; those of outputs count from 0. */
+#define NEXT_STATE UINT32_MAX
+
 static const EFI_GUID rng_guid = EFI_RNG_PROTOCOL_GUID;
 
 static u8 state[SHA256_SIZE];
@@ -158,17 +161,19 @@ static bool seed(void)
 	return true;
 }
 
-/* The digest of @label, @number, the state and @fresh. */
-static void derive(u8 label, u32 number, const u64 fresh[FRESH_WORDS], u8 digest[SHA256_SIZE])
+/* The digest of the state, @fresh and @number: of fewer bytes than a second block would take. */
+static void derive(u32 number, const u64 fresh[FRESH_WORDS], u8 digest[SHA256_SIZE])
 {
+	u8 input[SHA256_SIZE + FRESH_WORDS * sizeof(*fresh) + sizeof(number)];
 	struct sha256 hash;
 
+	memcpy(input, state, SHA256_SIZE);
+	memcpy(input + SHA256_SIZE, fresh, FRESH_WORDS * sizeof(*fresh));
+	memcpy(input + sizeof(input) - sizeof(number), &number, sizeof(number));
 	sha256_init(&hash);
-	sha256_add(&hash, &label, 1);
-	sha256_add(&hash, &number, sizeof(number));
-	sha256_add(&hash, state, sizeof(state));
-	sha256_add(&hash, fresh, FRESH_WORDS * sizeof(*fresh));
+	sha256_add(&hash, input, sizeof(input));
 	sha256_end(&hash, digest);
+	memset(input, 0, sizeof(input));
 }
 
 /* 128 bits of a generator that counts. */
@@ -202,12 +207,12 @@ enum hv_error host_entropy(void *buf, size_t length)
 	for (u32 number = 0; length; number++) {
 		size_t count = min_u64(length, sizeof(block));
 
-		derive('o', number, fresh, block);
+		derive(number, fresh, block);
 		memcpy(to, block, count);
 		to += count;
 		length -= count;
 	}
-	derive('s', 0, fresh, block);
+	derive(NEXT_STATE, fresh, block);
 	memcpy(state, block, sizeof(state));
 	memset(block, 0, sizeof(block));
 	memset(fresh, 0, sizeof(fresh));
