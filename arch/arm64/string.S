@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What moves and fills memory, in the place of newlib's, which is built for size, a byte at a time.
+ * What moves, fills and compares memory, in the place of newlib's, which is built for size, a byte at a time.
  * For memory of the type Normal: accesses need not be aligned, as the firmware has SCTLR_EL2.A
  * clear (UEFI specification, section 2.3.6). General registers only: a guest's vectors may be in
  * place.
@@ -115,4 +115,36 @@ memset:
 	strb w1, [x3]
 8:	ret
 	.size memset, . - memset
+
+/* int memcmp(const void *a, const void *b, size_t length) */
+	.globl memcmp
+	.hidden memcmp
+	.type memcmp, %function
+memcmp:
+	subs x2, x2, #8
+	b.lo 2f
+1:	ldr x3, [x0], #8
+	ldr x4, [x1], #8
+	cmp x3, x4
+	b.ne 5f
+	subs x2, x2, #8
+	b.hs 1b
+2:	adds x2, x2, #8
+	b.eq 4f
+3:	ldrb w3, [x0], #1
+	ldrb w4, [x1], #1
+	cmp w3, w4
+	b.ne 6f
+	subs x2, x2, #1
+	b.ne 3b
+4:	mov w0, #0
+	ret
+	/* The first byte that differs decides. */
+5:	rev x3, x3
+	rev x4, x4
+	cmp x3, x4
+6:	mov w0, #1
+	cneg w0, w0, lo
+	ret
+	.size memcmp, . - memcmp
 	.section .note.GNU-stack, "", @progbits
