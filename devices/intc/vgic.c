@@ -797,18 +797,18 @@ void vgic_reset(struct vgic *gic)
 void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	       const struct vgic_ops *ops, void *ctx)
 {
-	memset(gic, 0, sizeof(*gic));
+	/* Those that are not there are not looked at. */
+	memset(gic, 0, offsetof(struct vgic, cpus[cpu_count]));
 	gic->version = version;
 	gic->here = version;
 	gic->cpu_count = cpu_count;
 	gic->dist = version == VGIC_V3 ? &vgic_dist_v3 : &vgic_dist_v2;
 	gic->ops = ops;
 	gic->ctx = ctx;
-	for (u32 i = 0; i < VGIC_CPU_MAX; i++) {
+	for (u32 i = 0; i < cpu_count; i++) {
 		gic->cpus[i].index = i;
 		gic->cpus[i].gic = gic;
 	}
-	vgic_reset(gic);
 }
 
 /* ---- state ---- */
@@ -864,14 +864,20 @@ static const char *dist_wrong(const struct vgic *gic)
 {
 	u64 route = gic->here == VGIC_V2 ? (gic->cpu_count > 1 ? BIT(gic->cpu_count) - 1 : 0)
 					 : VGIC_ROUTE_ANY | VGIC_ROUTE_AFFINITY;
+	u64 routes = 0;
+	u32 holders = 0;
 
 	if (gic->version != gic->here)
 		return "the interrupt controller is of another version in this machine";
 	if (gic->ctlr & ~(VGIC_CTLR_GROUP0 | VGIC_CTLR_GROUP1))
 		return "reserved bit in GICD_CTLR";
 	for (u32 i = 0; i < VGIC_SPIS; i++) {
-		if (gic->route[i] & ~route)
-			return "reserved bit in the route of an SPI";
+		routes |= gic->route[i];
+		holders |= gic->holder[i];
+	}
+	if (routes & ~route)
+		return "reserved bit in the route of an SPI";
+	for (u32 i = 0; holders && i < VGIC_SPIS; i++) {
 		if (gic->holder[i] >= gic->cpu_count)
 			return "SPI active on a virtual CPU that is not there";
 		if (gic->holder[i] && !(gic->spis[i / 32].active >> (i % 32) & 1))

@@ -740,6 +740,7 @@ static void test_asks_to_fold(void **state)
 
 	(void)state;
 	vgic_init(&gic, VGIC_V3, 2, &ops, NULL);
+	vgic_reset(&gic);
 	for (u32 cpu = 0; cpu < 2; cpu++)
 		for (u32 i = 0; i < ARRAY_COUNT(accesses); i++)
 			for (u32 is_write = 0; is_write < 2; is_write++) {

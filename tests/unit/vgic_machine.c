@@ -35,6 +35,8 @@ void vgic_machine_init(struct vgic_machine *m, enum vgic_version version, u32 cp
 		if (hw_timer)
 			vgic_set_hw(&m->gics[i], VGIC_PPI_VTIMER, VGIC_HW_TIMER);
 	}
+	/* The other one has a state loaded into it as it is. */
+	vgic_reset(m->gic);
 }
 
 /* IHI 0069, "ICH_MISR_EL2": entry not present, end of interrupt, underflow, no pending. */

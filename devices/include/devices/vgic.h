@@ -201,7 +201,7 @@ extern const struct state_desc vgic_cpu_state;
 
 /*
  * Makes @gic the interrupt controller of @cpu_count virtual CPUs, 1 to VGIC_CPU_MAX. @ops and @ctx
- * are kept. The state is that of vgic_reset(). Once only.
+ * are kept. Once only; before all else vgic_reset() has to follow, or the loading of a state.
  */
 void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	       const struct vgic_ops *ops, void *ctx);
