@@ -211,6 +211,10 @@ class Snapshots:
         with Machine(arch=self.bench.name, logs=self.bench.logs("chain")) as machine:
             machine.start()
             machine.expect(READY, SECONDS)
+            # What a guest writes is kept in a ring of 64 KiB, which takes its pages as they are
+            # needed: all of them now, as the guest's kernel writes a line for each new id.
+            machine.guest("seq 20000; echo full $?")
+            machine.expect(r"^full 0$", SECONDS)
             command(machine, "snapshot demo s0 --memory")
             for name, cycle in (("restore", restore_cycle), ("clone", clone_cycle)):
                 before = at_rest(machine)
