@@ -90,6 +90,7 @@ class Plain:
         self._stream = logs / "migrated"
         self._disk = logs / "saved.qcow2"
         logs.mkdir(parents=True, exist_ok=True)
+        self.close()  # what an earlier run may have left
 
     def __enter__(self):
         return self
@@ -100,6 +101,7 @@ class Plain:
     def close(self):
         """What takes much room goes."""
         self._stream.unlink(missing_ok=True)
+        self._stream.with_suffix(".part").unlink(missing_ok=True)
         self._disk.unlink(missing_ok=True)
 
     def _machine(self, folder, *more):
@@ -108,7 +110,7 @@ class Plain:
         return Machine(arch=self._arch, command=words, logs=self._logs), qmp
 
     def _add_disk(self, qmp):
-        """Gives QEMU an image that savevm can write to; no device of the guest's has to do with it."""
+        """Gives QEMU an image for savevm to write to, of which the guest sees nothing."""
         self._disk.write_bytes(b"")
         qmp.execute("blockdev-add", driver="file", node_name="file", filename=str(self._disk))
         qmp.execute("blockdev-create", job_id="create",
@@ -116,6 +118,13 @@ class Plain:
         qmp.event("JOB_STATUS_CHANGE", id="create", status="concluded")
         qmp.execute("job-dismiss", id="create")
         qmp.execute("blockdev-add", driver="qcow2", node_name="saved", file="file")
+
+    def _await_stream(self):
+        end = time.monotonic() + ANSWER_TIMEOUT
+        while not self._stream.exists():
+            if time.monotonic() > end:
+                raise Failed(f"what QEMU migrates does not get to {self._stream}")
+            time.sleep(0.001)
 
     def save(self, prepare):
         """
@@ -138,8 +147,12 @@ class Plain:
                             capabilities=[{"capability": "events", "state": True}])
                 qmp.execute("migrate-set-parameters", max_bandwidth=UNLIMITED)
                 begin = time.monotonic()
-                qmp.execute("migrate", uri=f"exec:cat > '{self._stream}'")
+                # QEMU is done before the file is: what it wrote to is a pipe.
+                part = self._stream.with_suffix(".part")
+                qmp.execute("migrate",
+                            uri=f"exec:cat > '{part}' && mv '{part}' '{self._stream}'")
                 qmp.event("MIGRATION", status="completed")
+                self._await_stream()
                 migrated = Saved((time.monotonic() - begin) * 1000, self._stream.stat().st_size)
                 qmp.close()
         return saved, migrated

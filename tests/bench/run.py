@@ -319,8 +319,8 @@ def table(results, before):
             line += " | " + cells(arch, figure, before)
         yield line.rstrip()
     yield ""
-    yield ("peer: KVM on the same emulated machine; for boot, plain `qemu -kernel` in this run; for "
-           "disk-…, what plain QEMU takes for the same guest by the means named, in this run.")
+    yield ("peer: KVM on the same emulated machine; for boot, plain `qemu -kernel` in this run; "
+           "for disk-…, what plain QEMU takes for the same guest by the means named, in this run.")
     yield "bar: at most; ! where it is missed."
     yield f"moved: since tests/bench/baseline.json, where it is more than {MOVED * 100:.0f} %."
 
@@ -329,7 +329,7 @@ def table(results, before):
 
 
 def measure(name, only):
-    """(figures, how many sources failed) of an architecture; @only: names of sources, empty: all."""
+    """(figures, how many sources failed) of an architecture; of the sources @only, if any."""
     figures, failed = [], 0
     for source_name, source in Bench(name).sources().items():
         if only and source_name not in only:
