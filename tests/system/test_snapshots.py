@@ -242,7 +242,7 @@ class Clones(Snapshots):
         count = 8
         m = self.demo(memory=512)
         source = self.guest_id(m)
-        m.guest(OLD_PROCESS)
+        self.said(m, f"{OLD_PROCESS} sleep 1; echo waits-$((1 + 1))", r"^waits-2$")
         self.keep(m, "s1", " --memory")
         text = m.monitor(f"clone s1 {count}", 120)
         self.assertEqual(text.count("is a clone of demo"), count)
