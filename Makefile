@@ -116,7 +116,8 @@ GNU_EFI_x86_64 := /usr
 GNU_EFI_arm64 := $(DEPS_DIR)/gnu-efi-arm64/usr
 GNU_EFI := $(GNU_EFI_$(ARCH))
 EFI_CRT := $(GNU_EFI)/lib/crt0-efi-$(CPU).o
-EFI_INCLUDES := -isystem $(GNU_EFI)/include/efi -isystem $(GNU_EFI)/include/efi/$(CPU)
+includes_efi = -isystem $(GNU_EFI_$(1))/include/efi -isystem $(GNU_EFI_$(1))/include/efi/$(CPU_$(1)) \
+	-DGNU_EFI_USE_MS_ABI
 
 $(GNU_EFI_arm64)/lib/%: $(APT_ROOT)/stamp
 	@rm -rf $(DEPS_DIR)/gnu-efi-arm64; mkdir -p $(DEPS_DIR)/gnu-efi-arm64
@@ -199,8 +200,7 @@ GENERIC_INCLUDES = -Ihv/include -Ihv -Idevices/include -Ifirmware/guest/include 
 includes_devices = -Ihv/include -Idevices/include
 includes_hv = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(INIH_FLAGS) $(FDT_FLAGS)
 includes_arch = $(GENERIC_INCLUDES) -Iarch/$(1)/include -Iarch/$(1) $(FDT_FLAGS)
-includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(EFI_INCLUDES) \
-	-DGNU_EFI_USE_MS_ABI
+includes_firmware_host = $(GENERIC_INCLUDES) -Iarch/$(1)/include $(call includes_efi,$(1))
 
 CFLAGS := -std=gnu11 -O2 -fomit-frame-pointer -g $(WARNINGS) -ffreestanding -fshort-wchar -fpic -fvisibility=hidden \
 	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
@@ -358,8 +358,8 @@ payloads: $(PAYLOAD_IMAGES)
 
 # Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
-	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c strings.c) arch/arm64/gic_find.c \
-	firmware/host/sha256.c \
+	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c strings.c) \
+	arch/arm64/gic_find.c $(addprefix firmware/host/,entropy.c sha256.c) \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
@@ -375,11 +375,13 @@ $(1)/devices/%.o: INCLUDES = $$(call includes_devices,fake)
 $(1)/hv/%.o: INCLUDES = $$(call includes_hv,fake)
 $(1)/hv/version.o: INCLUDES += -DANEW_BUILD='"host"'
 $(1)/firmware/%.o: INCLUDES = $$(call includes_hv,fake)
+$(1)/firmware/host/%.o: INCLUDES = $$(call includes_hv,fake) $$(call includes_efi,x86_64)
 $(1)/arch/fake/%.o: INCLUDES = $$(call includes_arch,fake)
 $(1)/arch/x86_64/%.o: INCLUDES = $$(call includes_arch,x86_64)
 $(1)/arch/arm64/%.o: INCLUDES = $$(call includes_arch,arm64)
 $(1)/tests/%.o: INCLUDES = $$(call includes_tests,x86_64)
 $(1)/tests/%_arm64.o: INCLUDES = $$(call includes_tests,arm64)
+$(1)/tests/unit/test_entropy.o: INCLUDES += $$(call includes_efi,x86_64)
 $(1)/tools/%.o: INCLUDES = $$(call includes_tests,x86_64)
 
 $(1)/%.o: %.c Makefile | $$(AML_HEADERS) $$(INIH_DIR)/ini.c $$(FDT_DIR)/libfdt.h

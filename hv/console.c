@@ -302,6 +302,17 @@ void console_forget_vm(struct vm *vm)
 	free_rings(&vm->console);
 }
 
+void console_hand_over(struct vm *from, struct vm *to)
+{
+	free_rings(&to->console);
+	to->console = from->console;
+	from->console = (struct console){0};
+	if (previous == from)
+		previous = to;
+	if (focus == from)
+		focus = to;
+}
+
 static void toggle(void)
 {
 	struct vm *vm = previous ? previous : vm_first();

@@ -3,6 +3,7 @@
 #include <internal/event.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool enabled;
 
@@ -34,18 +35,28 @@ const char *event_string(char *buf, const char *text)
 	return buf;
 }
 
+static size_t append(char *line, size_t at, const char *text)
+{
+	size_t length = strlen(text);
+
+	HV_ASSERT(at + length < EVENT_MAX / 2);
+	memcpy(line + at, text, length);
+	return at + length;
+}
+
 void event(const char *name, const char *members, ...)
 {
 	char line[EVENT_MAX];
 	va_list args;
-	int head, rest;
-	size_t at;
+	size_t at = 0;
+	int rest;
 
 	if (!enabled)
 		return;
-	head = snprintf(line, sizeof(line), "%c{\"event\":\"%s\",", EVENT_MARK, name);
-	HV_ASSERT(head > 0 && (size_t)head < sizeof(line) / 2);
-	at = (size_t)head;
+	line[at++] = EVENT_MARK;
+	at = append(line, at, "{\"event\":\"");
+	at = append(line, at, name);
+	at = append(line, at, "\",");
 	va_start(args, members);
 	rest = vsnprintf(line + at, sizeof(line) - at, members, args);
 	va_end(args);

@@ -4,29 +4,44 @@
 /* Covers nothing. */
 static const struct io_region nowhere;
 
-#define SIZE_MASK(size) (UINT64_MAX >> (64 - 8 * (size)))
-
-const u64 io_size_masks[16] = {
-	UINT64_MAX,   SIZE_MASK(1), SIZE_MASK(2), SIZE_MASK(3), SIZE_MASK(4),
-	SIZE_MASK(5), SIZE_MASK(6), SIZE_MASK(7), UINT64_MAX,
-};
-
 void io_bus_init(struct io_bus *bus)
 {
 	for (u32 space = 0; space < IO_SPACE_COUNT; space++) {
 		bus->count[space] = 0;
 		bus->last[space] = &nowhere;
+		bus->nobody[space] = space == IO_REG ? IO_FAULT : IO_DONE;
 	}
 }
 
+static bool takes(const struct io_region *region, u64 size)
+{
+	u64 max = region->size_max ? region->size_max : 8;
+
+	return size && size >= region->size_min && size <= max && !(size & (size - 1));
+}
+
+/* Bit n: accesses of n bytes. */
+#define ALL_SIZES (BIT(1) | BIT(2) | BIT(4) | BIT(8))
+
+/* Those that a region is made up of, so that no aligned access reaches beyond its end. */
 static u16 sizes_of(const struct io_region *region)
 {
-	u16 sizes = 0;
+	u64 parts = region->base | region->length;
+	u64 most = min_u64(region->size_max ? region->size_max : 8, parts & -parts);
+	u32 up_to_most = ((u32)2 << most) - 1, below_least = ((u32)1 << region->size_min) - 1;
 
-	for (u16 size = 1; size <= 8; size = (u16)(2 * size))
-		if (size >= region->size_min && (!region->size_max || size <= region->size_max))
-			sizes = (u16)(sizes | 1u << size);
-	return sizes;
+	return (u16)(ALL_SIZES & up_to_most & ~below_least);
+}
+
+bool io_acceptable_far(const struct io_region *region, u64 addr, const struct io_access *access)
+{
+	u64 size = access->size;
+
+	if (!takes(region, size))
+		return false;
+	if (!region->unaligned && (addr & (size - 1)))
+		return false;
+	return region->length - access->offset >= size;
 }
 
 enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
@@ -40,9 +55,11 @@ enum hv_error io_register(struct io_bus *bus, const struct io_region *region)
 		return HV_EINVALID;
 	table = bus->regions[region->space];
 	count = bus->count[region->space];
-	for (at = 0; at < count && table[at].base <= end; at++)
-		if (table[at].base + (table[at].length - 1) >= region->base)
-			return HV_EEXISTS;
+	/* From the end: mostly they come in order. */
+	for (at = count; at && table[at - 1].base > end; at--)
+		;
+	if (at && table[at - 1].base + (table[at - 1].length - 1) >= region->base)
+		return HV_EEXISTS;
 	if (count == IO_REGION_MAX)
 		return HV_ENO_SPACE;
 	for (u32 i = count; i > at; i--)
@@ -94,11 +111,9 @@ enum io_result io_dispatch_far(struct io_bus *bus, enum io_space space, u64 addr
 		return io_dispatch(bus, space, addr, access);
 	}
 	access->offset = 0;
-	if (space == IO_REG)
-		return IO_FAULT;
-	if (!access->is_write)
+	if (!access->is_write && bus->nobody[space] == IO_DONE)
 		access->value = io_size_mask(access->size);
-	return IO_DONE;
+	return bus->nobody[space];
 }
 
 bool io_covers(const struct io_bus *bus, enum io_space space, u64 addr)

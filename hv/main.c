@@ -29,12 +29,14 @@ static void read_config(struct config *config)
 	char *text;
 	u64 size;
 
+	config_default(config);
 	err = host_file_size(CONFIG_FILE, &size);
 	if (err == HV_ENOT_FOUND) {
 		log_info("no " CONFIG_FILE " beside anew: starting the built-in demo");
-		config_default(config);
 		return;
 	}
+	/* Nothing but where snapshots are is of use beside a file that can't be read. */
+	config->vm_count = 0;
 	if (!err && size > CONFIG_TEXT_MAX)
 		err = HV_ETOO_BIG;
 	text = err ? NULL : malloc((size_t)size + 1);

@@ -258,17 +258,19 @@ static inline void sync_table(const struct stage2_format *format, const u64 *tab
 		format->sync(table, PAGE_SIZE);
 }
 
-/* Whether the eight entries from @entry on are all absent, as most are in most tables. */
-static inline bool eight_absent(const u64 *entry)
+/* The bits of eight entries together. */
+static inline u64 eight(const u64 *entry)
 {
-	return !(entry[0] | entry[1] | entry[2] | entry[3] | entry[4] | entry[5] | entry[6] |
-		 entry[7]);
+	return entry[0] | entry[1] | entry[2] | entry[3] | entry[4] | entry[5] | entry[6] |
+	       entry[7];
 }
 
-static inline void clear_eight(u64 *entry)
+/* Entries that are looked at together: most are absent in most tables. */
+#define GROUP 16
+
+static inline bool group_absent(const u64 *entry)
 {
-	entry[0] = entry[1] = entry[2] = entry[3] = 0;
-	entry[4] = entry[5] = entry[6] = entry[7] = 0;
+	return !(eight(entry) | eight(entry + 8));
 }
 
 /* @entry of @level as somebody has it who shares what is below. */
@@ -301,18 +303,17 @@ __attribute__((always_inline)) static inline void share_level(const struct stage
 	u32 *unit = NULL;
 	u64 mask = 0;
 
-	for (u32 i = 0; i < ENTRIES; i += 8) {
-		if (eight_absent(from + i)) {
-			clear_eight(to + i);
+	page_copy(to, from);
+	for (u32 i = 0; i < ENTRIES; i += GROUP) {
+		if (group_absent(to + i))
 			continue;
-		}
-		for (u32 j = i; j < i + 8; j++) {
-			u64 entry = from[j];
+		for (u32 j = i; j < i + GROUP; j++) {
+			u64 entry = to[j];
 			u64 addr = entry & address_mask;
 
-			to[j] = level == 0 ? entry & leaf_mask : shared_entry(format, entry, level);
 			if (!entry)
 				continue;
+			to[j] = level == 0 ? entry & leaf_mask : shared_entry(format, entry, level);
 			if (addr / BLOCK_SIZE != near) {
 				near = addr / BLOCK_SIZE;
 				unit = unit_of(pool, addr);
@@ -345,8 +346,8 @@ static void unref_leaves(const struct stage2_format *format, struct pool *pool, 
 	for (u32 i = 0; i < ENTRIES; i++) {
 		u64 addr;
 
-		if (i % 8 == 0 && eight_absent(table + i)) {
-			i += 7;
+		if (i % GROUP == 0 && group_absent(table + i)) {
+			i += GROUP - 1;
 			continue;
 		}
 		if (!table[i])
@@ -379,8 +380,8 @@ static void unref_table(const struct stage2_format *format, struct pool *pool, u
 	for (u32 i = 0; i < count; i++) {
 		u64 *child;
 
-		if (i % 8 == 0 && eight_absent(table + i)) {
-			i += 7;
+		if (i % GROUP == 0 && group_absent(table + i)) {
+			i += GROUP - 1;
 			continue;
 		}
 		if (!table[i])
@@ -519,6 +520,11 @@ STATE_DEFINE(mem_layout_state, "layout", 1, struct mem_layout, LAYOUT_FIELDS,
 
 /* ---- layers ---- */
 
+void mem_init_blank(struct mem *mem, const struct stage2_format *format, struct pool *pool)
+{
+	*mem = (struct mem){.format = format, .pool = pool, .generation = 1};
+}
+
 enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, struct pool *pool)
 {
 	u64 *root = alloc_zeroed_page(pool);
@@ -526,8 +532,9 @@ enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, stru
 	if (!root)
 		return HV_ENO_MEMORY;
 	sync_table(format, root);
-	*mem = (struct mem){
-		.format = format, .pool = pool, .root = root, .table_pages = 1, .generation = 1};
+	mem_init_blank(mem, format, pool);
+	mem->root = root;
+	mem->table_pages = 1;
 	return HV_OK;
 }
 
@@ -732,8 +739,9 @@ static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 		pool_unref(mem->pool, old);
 		mem->table_pages++;
 	}
-	/* What the hardware could not walk, it has not cached. */
-	if (*entry & format->present_bit)
+	/* What it could not walk, the hardware has not cached; but walks may begin below the root.
+	 */
+	if ((*entry & format->present_bit) || level == TOP_LEVEL - 1)
 		mem->stale = true;
 	set_entry(format, entry, address_of(table) | format->table_bits);
 	return HV_OK;
@@ -784,6 +792,8 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 		return HV_ENO_MEMORY;
 	sync_table(format, ptr);
 	mem->table_pages++;
+	if (level == TOP_LEVEL)
+		mem->stale = true;
 	set_entry(format, entry, address_of(ptr) | format->table_bits);
 	return HV_OK;
 }
@@ -931,17 +941,16 @@ static void copy_part(void *to, const void *from, size_t part)
 		memcpy(to, from, part);
 }
 
-/* Whether all of @length bytes from @from are memory. */
-static bool range_covered(const struct mem *mem, u64 from, u64 length)
+bool mem_holds(const struct mem *mem, gpa_t from, u64 length)
 {
 	while (length) {
-		const struct mem_slot *slot = slot_of(mem, from);
+		const struct mem_slot *slot = slot_of(mem, from.v);
 		u64 in_slot;
 
 		if (!slot || slot->kind == MEM_MAPPED)
 			return false;
-		in_slot = min_u64(length, slot->base + slot->length - from);
-		from += in_slot;
+		in_slot = min_u64(length, slot->base + slot->length - from.v);
+		from.v += in_slot;
 		length -= in_slot;
 	}
 	return true;
@@ -951,7 +960,7 @@ enum hv_error mem_read(struct mem *mem, gpa_t from, void *buf, size_t length)
 {
 	u8 *to = buf;
 
-	if (!range_covered(mem, from.v, length))
+	if (!mem_holds(mem, from, length))
 		return HV_ENOT_FOUND;
 	while (length) {
 		u64 offset = from.v % PAGE_SIZE;
@@ -972,7 +981,7 @@ enum hv_error mem_write(struct mem *mem, gpa_t to, const void *buf, size_t lengt
 {
 	const u8 *from = buf;
 
-	if (!range_covered(mem, to.v, length))
+	if (!mem_holds(mem, to, length))
 		return HV_ENOT_FOUND;
 	while (length) {
 		u64 offset = to.v % PAGE_SIZE;

@@ -70,7 +70,7 @@ enum hv_error platform_open_file(const struct vm *vm, const char *what, char *pa
 	*file = (struct boot_file){.read = read_file, .ctx = path, .name = path};
 	err = host_file_size(path, &file->size);
 	if (err)
-		log_error("anew.conf:%u: %s = %s: %s", vm->config.line, what, path,
+		log_error("%s: %s = %s: %s", vm->config.name, what, path,
 			  err == HV_ENOT_FOUND ? "there is no such file on the volume that anew "
 						 "was started from"
 					       : hv_error_text(err));

@@ -2,6 +2,7 @@
 #include <hv/log.h>
 #include <internal/host.h>
 #include <internal/pool.h>
+#include <internal/snapshot.h>
 
 #define BLOCK_PAGES   512u
 #define REFILL_BLOCKS 16u
@@ -42,12 +43,8 @@ static u32 take(u32 blocks)
 	return got;
 }
 
-enum hv_error pool_reserve(u64 bytes)
+static enum hv_error reserve(u64 wanted)
 {
-	/* Page tables come out of the pool as well: one page for each 2 MiB, and a few. */
-	u64 pages = pages_of(bytes);
-	u64 wanted = pages + pages / BLOCK_PAGES + 16;
-
 	if (machine_pool.free_pages >= wanted)
 		return HV_OK;
 
@@ -60,7 +57,27 @@ enum hv_error pool_reserve(u64 bytes)
 	return take((u32)blocks) == blocks ? HV_OK : HV_ENO_MEMORY;
 }
 
+enum hv_error pool_reserve(u64 bytes)
+{
+	/* Page tables come out of the pool as well: one page for each 2 MiB, and a few. */
+	u64 pages = pages_of(bytes);
+	u64 wanted = pages + pages / BLOCK_PAGES + 16;
+	enum hv_error err = reserve(wanted);
+
+	while (err && snapshot_drop_image())
+		err = reserve(wanted);
+	return err;
+}
+
 enum hv_error pool_refill(void)
 {
-	return take(REFILL_BLOCKS) ? HV_OK : HV_ENO_MEMORY;
+	u64 before = machine_pool.free_pages;
+
+	if (take(REFILL_BLOCKS))
+		return HV_OK;
+	/* What only waits to be restored is on the volume as well. */
+	while (machine_pool.free_pages == before)
+		if (!snapshot_drop_image())
+			return HV_ENO_MEMORY;
+	return HV_OK;
 }

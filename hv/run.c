@@ -7,10 +7,18 @@
 #include <internal/sched.h>
 #include <stdio.h>
 
+/* The scheduler fetches more, or what is on the volume still, and lets the guest try again. */
+static enum hv_verdict fetch_memory(struct vcpu *vcpu)
+{
+	vcpu->vm->mem_wanted = true;
+	vcpu->pending |= PENDING_LEAVE;
+	return VERDICT_RESUME;
+}
+
 static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_result result)
 {
-	if (result == IO_FAULT)
-		return VERDICT_FAULT;
+	if (result != IO_DONE)
+		return result == IO_FAULT ? VERDICT_FAULT : fetch_memory(vcpu);
 	if (!exit->access.is_write)
 		arch_vcpu_complete(vcpu, exit);
 	return VERDICT_SKIP;
@@ -18,13 +26,11 @@ static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, en
 
 /* Inlined where the space is known: most exits are of these. */
 __attribute__((always_inline)) static inline enum io_result
-dispatch(struct vcpu *vcpu, enum io_space space, u64 address, struct io_access *access)
+dispatch(struct vm *vm, enum io_space space, u64 address, struct io_access *access)
 {
-	struct vm *vm = vcpu->vm;
 	const struct timer *first = vm->clock.first;
 	enum io_result result;
 
-	access->vcpu = vcpu->index;
 	result = io_dispatch(&vm->io, space, address, access);
 	/* A timer that the access armed may be due already; the next tick could be far. */
 	if (vm->clock.first != first)
@@ -35,22 +41,22 @@ dispatch(struct vcpu *vcpu, enum io_space space, u64 address, struct io_access *
 enum io_result vcpu_access(struct vcpu *vcpu, enum io_space space, u64 address,
 			   struct io_access *access)
 {
-	return dispatch(vcpu, space, address, access);
+	access->vcpu = vcpu->index;
+	return dispatch(vcpu->vm, space, address, access);
 }
 
 __attribute__((always_inline)) static inline enum hv_verdict
-handle_access(struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
+handle_access(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
 {
-	enum io_result result = dispatch(vcpu, space, exit->address, &exit->access);
+	enum io_result result = dispatch(vm, space, exit->address, &exit->access);
 
-	if (vcpu->vm->state != VM_RUNNING)
+	if (vm->state != VM_RUNNING)
 		return VERDICT_STOP;
 	return finish_access(vcpu, exit, result);
 }
 
-static enum hv_verdict handle_memory(struct vcpu *vcpu, struct hv_exit *exit)
+static enum hv_verdict handle_memory(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit)
 {
-	struct vm *vm = vcpu->vm;
 	enum hv_verdict verdict;
 	enum hv_error err;
 
@@ -59,32 +65,28 @@ static enum hv_verdict handle_memory(struct vcpu *vcpu, struct hv_exit *exit)
 		err = mem_fault(&vm->mem, exit->gpa, exit->is_write);
 		if (err == HV_OK)
 			return VERDICT_RESUME;
-		if (err == HV_ENO_MEMORY) {
-			/* The scheduler fetches more and lets the guest try again. */
-			vm->mem_wanted = true;
-			vcpu->pending |= PENDING_LEAVE;
-			return VERDICT_RESUME;
-		}
+		if (err == HV_ENO_MEMORY)
+			return fetch_memory(vcpu);
 	}
 	verdict = arch_vcpu_decode(vcpu, exit);
 
 	if (verdict != VERDICT_RESUME)
 		return verdict;
-	return handle_access(vcpu, exit, IO_MMIO);
+	return handle_access(vm, vcpu, exit, IO_MMIO);
 }
 
-static enum hv_verdict handle(struct vcpu *vcpu, struct hv_exit *exit)
+static enum hv_verdict handle(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	switch (exit->reason) {
 	case EXIT_HOST_IRQ:
 		vcpu->pending |= PENDING_LEAVE;
 		return VERDICT_RESUME;
 	case EXIT_MEMORY:
-		return handle_memory(vcpu, exit);
+		return handle_memory(vm, vcpu, exit);
 	case EXIT_PIO:
-		return handle_access(vcpu, exit, IO_PIO);
+		return handle_access(vm, vcpu, exit, IO_PIO);
 	case EXIT_REG:
-		return handle_access(vcpu, exit, IO_REG);
+		return handle_access(vm, vcpu, exit, IO_REG);
 	case EXIT_HALT:
 		vcpu->state = VCPU_HALTED;
 		vcpu->pending |= PENDING_LEAVE;
@@ -101,14 +103,14 @@ static enum hv_verdict handle(struct vcpu *vcpu, struct hv_exit *exit)
 	case EXIT_REASON_COUNT:
 		break;
 	}
-	vm_fail(vcpu->vm, "%s", exit->cause);
+	vm_fail(vm, "%s", exit->cause);
 	return VERDICT_STOP;
 }
 
 void vcpu_run(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	struct hv_exit exit = {0};
+	struct hv_exit exit = {.access.vcpu = vcpu->index};
 
 	vcpu->exit = &exit;
 	arch_vcpu_load(vcpu);
@@ -134,7 +136,7 @@ void vcpu_run(struct vcpu *vcpu)
 		arch_vcpu_run(vcpu, &exit);
 		vcpu->exits[exit.reason]++;
 
-		enum hv_verdict verdict = handle(vcpu, &exit);
+		enum hv_verdict verdict = handle(vm, vcpu, &exit);
 
 		if (verdict == VERDICT_SKIP)
 			arch_vcpu_skip(vcpu);

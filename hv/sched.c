@@ -8,6 +8,7 @@
 #define SPIN_NS ((u64)100000)
 
 static struct vm *last_vm;
+static struct vm *favoured; /* by sched_next(), until the next slice; may be gone */
 static u64 slept;
 
 u64 sched_slept(void)
@@ -66,14 +67,30 @@ static u64 nearest_deadline(void)
 	return nearest;
 }
 
+void sched_next(struct vm *vm)
+{
+	favoured = vm;
+}
+
+/* Round robin: the one after that which ran last, which may be gone. NULL: the first. */
+static struct vm *whose_turn(void)
+{
+	struct vm *turn = NULL;
+
+	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
+		if (vm == favoured)
+			return vm;
+		if (vm == last_vm)
+			turn = vm->next;
+	}
+	return turn;
+}
+
 bool sched_run_ready(void)
 {
-	struct vm *vm = NULL;
+	struct vm *vm = whose_turn();
 
-	/* Round robin: begin after the one that ran last, which may be gone. */
-	for (struct vm *v = vm_first(); v; v = v->next)
-		if (v == last_vm)
-			vm = v->next;
+	favoured = NULL;
 	for (u32 pass = 0; pass < 2; pass++) {
 		for (; vm; vm = vm->next) {
 			if (!vm_ready(vm))

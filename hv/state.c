@@ -47,3 +47,22 @@ void state_unpack(const struct state_desc *desc, void *obj, const void *buf)
 		from += length;
 	}
 }
+
+void state_unpack_copy(const struct state_desc *desc, void *copy, const void *obj, const void *buf)
+{
+	const u8 *from = buf, *old = obj;
+	u8 *to = copy;
+	size_t done = 0; /* bytes of @copy, up to the end of the last field so far */
+
+	for (u32 i = 0; i < desc->field_count;) {
+		size_t offset = desc->fields[i].offset;
+		size_t length = side_by_side(desc, &i);
+
+		if (offset > done)
+			memcpy(to + done, old + done, offset - done);
+		memcpy(to + offset, from, length);
+		from += length;
+		done = max_u64(done, offset + length);
+	}
+	memcpy(to + done, old + done, desc->size - done);
+}

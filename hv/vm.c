@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/console.h>
 #include <internal/event.h>
@@ -22,6 +23,16 @@ struct vm *vm_find(const char *name)
 		if (!strcmp(vm->config.name, name))
 			return vm;
 	return NULL;
+}
+
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[VMGENID_BYTES])
+{
+	const struct vm *other = vms;
+
+	while (other &&
+	       (other == vm || !other->genid || memcmp(other->genid->id, id, VMGENID_BYTES)))
+		other = other->next;
+	return other;
 }
 
 const char *vm_state_text(enum vm_state state)
@@ -247,10 +258,15 @@ static enum hv_error reserve_memory(const struct vm_config *config)
 	return err;
 }
 
-static enum hv_error build(struct vm *vm)
+/* @boot: it needs memory of its own. */
+static enum hv_error build(struct vm *vm, bool boot)
 {
-	enum hv_error err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	enum hv_error err = HV_OK;
 
+	if (boot)
+		err = mem_init(&vm->mem, arch_stage2_format(), &machine_pool);
+	else
+		mem_init_blank(&vm->mem, arch_stage2_format(), &machine_pool);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
@@ -269,21 +285,24 @@ static enum hv_error build(struct vm *vm)
 }
 
 /* A VM that nothing is built of yet, at the end of the list. */
-static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
+static enum hv_error alloc_vm(const struct vm_config *config, const char *name, struct vm **out)
 {
 	struct vm **link;
 	struct vm *vm;
 
-	if (vm_find(config->name)) {
-		log_error("%s: there is a VM of that name already", config->name);
+	if (vm_find(name)) {
+		log_error("%s: there is a VM of that name already", name);
 		return HV_EEXISTS;
 	}
 	vm = host_alloc_pages((u32)pages_of(sizeof(*vm)));
 	if (!vm) {
-		log_error("%s: no memory for the VM's own state", config->name);
+		log_error("%s: no memory for the VM's own state", name);
 		return HV_ENO_MEMORY;
 	}
 	vm->config = *config;
+	/* Zeros behind it: a snapshot's record wants them. */
+	memset(vm->config.name, 0, sizeof(vm->config.name));
+	memcpy(vm->config.name, name, strlen(name));
 	vm->state = VM_PAUSED;
 	vm->time.counter_hz = arch_counter_hz();
 	vm->clock = (struct clock){.now = time_now, .ctx = vm};
@@ -301,21 +320,32 @@ static enum hv_error alloc_vm(const struct vm_config *config, struct vm **out)
 	return HV_OK;
 }
 
-static enum hv_error create(const struct vm_config *config, bool boot, struct vm **out)
+/* For the tables of one that has nothing in it yet. */
+static enum hv_error reserve_tables(const char *name)
+{
+	enum hv_error err = pool_reserve(0);
+
+	if (err)
+		log_error("%s: no guest memory is left, not even for an empty VM: end another one",
+			  name);
+	return err;
+}
+
+static enum hv_error create(const struct vm_config *config, const char *name, bool boot,
+			    struct vm **out)
 {
 	struct vm *vm;
-	enum hv_error err = alloc_vm(config, &vm);
+	enum hv_error err = alloc_vm(config, name, &vm);
 
 	if (err)
 		return err;
-	if (boot)
-		err = reserve_memory(config);
+	err = boot ? reserve_memory(config) : reserve_tables(name);
 	if (!err)
-		err = build(vm);
+		err = build(vm, boot);
 	if (!err && boot)
 		err = arch_vm_reset(vm);
 	if (err) {
-		log_error("%s: not started: %s", config->name, hv_error_text(err));
+		log_error("%s: not started: %s", name, hv_error_text(err));
 		vm_destroy(vm);
 		return err;
 	}
@@ -325,12 +355,12 @@ static enum hv_error create(const struct vm_config *config, bool boot, struct vm
 
 enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 {
-	return create(config, true, out);
+	return create(config, config->name, true, out);
 }
 
-enum hv_error vm_create_blank(const struct vm_config *config, struct vm **out)
+enum hv_error vm_create_blank(const struct vm_config *config, const char *name, struct vm **out)
 {
-	return create(config, false, out);
+	return create(config, name, false, out);
 }
 
 void vm_pause(struct vm *vm)
@@ -353,8 +383,12 @@ enum hv_error vm_reset(struct vm *vm)
 	vm->cause[0] = 0;
 	vm->first_entry_counter = 0;
 	vm->lineage = (struct lineage){0};
+	vm->restore.waits = false;
 	state_set(vm, VM_PAUSED);
 	err = arch_vm_reset(vm);
+	/* Of memory that can't be read from the volume it has died already, in better words. */
+	if (err && vm->state == VM_FAILED)
+		return err;
 	if (err) {
 		vm_fail(vm, "can't be reset: %s", hv_error_text(err));
 		return err;

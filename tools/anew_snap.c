@@ -45,7 +45,7 @@ struct snap {
 	struct store_header header;
 	u8 *area[2]; /* by enum store_area */
 	/* Of the records `config` and `layout`. */
-	u64 memory;
+	struct vm_config config;
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	char why[STORE_WHY_MAX];
@@ -69,7 +69,7 @@ static char *part_path(const char *first, u32 number)
 {
 	size_t length = strlen(first);
 	size_t stem = strlen(FIRST_PART);
-	size_t room = length + sizeof(".000");
+	size_t room = length + sizeof(".p000");
 	char *path;
 
 	if (number && (length < stem || strcmp(first + length - stem, FIRST_PART)))
@@ -78,7 +78,7 @@ static char *part_path(const char *first, u32 number)
 	if (!path)
 		abort();
 	if (number)
-		snprintf(path, room, "%.*s.%03u", (int)(length - stem), first, number);
+		snprintf(path, room, "%.*s.p%03u", (int)(length - stem), first, number);
 	else
 		snprintf(path, room, "%s", first);
 	return path;
@@ -180,19 +180,7 @@ static enum hv_error read_header(struct snap *snap)
 
 /* ---- records ---- */
 
-/* Offsets in the packed fields of `config`, and their bytes. */
-#define CONFIG_MEMORY  32
-#define CONFIG_TESTDEV 1324
-#define CONFIG_BYTES   1325u
-#define CONFIG_VERSION 1u
-
-struct config_text {
-	u32 offset;
-	u32 size;
-	const char *what;
-};
-
-/* The same of `layout`. */
+/* Offsets in the packed fields of `layout`, and their bytes. */
 #define LAYOUT_SLOTS   8
 #define LAYOUT_SLOT    24
 #define LAYOUT_BYTES   (LAYOUT_SLOTS + MEM_SLOT_MAX * LAYOUT_SLOT)
@@ -216,20 +204,14 @@ static u64 get_u64(const u8 *from)
 
 static enum hv_error take_config(struct snap *snap, const u8 *fields)
 {
-	static const struct config_text texts[] = {
-		{0, CONFIG_NAME_MAX, "name"},
-		{44, CONFIG_PATH_MAX, "kernel"},
-		{172, CONFIG_PATH_MAX, "initrd"},
-		{300, CONFIG_CMDLINE_MAX, "cmdline"},
-	};
+	const char *why;
 
-	for (u32 i = 0; i < ARRAY_COUNT(texts); i++)
-		if (!memchr(fields + texts[i].offset, 0, texts[i].size))
-			return refuse(snap->why, "record config.0: its %s does not end",
-				      texts[i].what);
-	if (fields[CONFIG_TESTDEV] > 1)
-		return refuse(snap->why, "record config.0: its testdev is neither 0 nor 1");
-	snap->memory = get_u64(fields + CONFIG_MEMORY);
+	state_unpack(&vm_config_state, &snap->config, fields);
+	if (vm_config_state.check(&snap->config, &why))
+		return refuse(snap->why, "record config.0: %s", why);
+	if (strcmp(snap->config.name, snap->header.vm))
+		return refuse(snap->why, "record config.0: the VM is %s, and %s in the header",
+			      snap->config.name, snap->header.vm);
 	return HV_OK;
 }
 
@@ -283,17 +265,12 @@ static enum hv_error take_layout(struct snap *snap, const u8 *fields)
 	return err;
 }
 
-/* A record of the meta area that this program reads. */
+/* A record of the meta area that this program reads, of instance 0. */
 struct known {
-	const char *type; /* of instance 0 */
+	const char *type;
 	u32 version;
 	u32 length;
 	enum hv_error (*take)(struct snap *snap, const u8 *fields);
-};
-
-static const struct known known[] = {
-	{"config", CONFIG_VERSION, CONFIG_BYTES, take_config},
-	{"layout", LAYOUT_VERSION, LAYOUT_BYTES, take_layout},
 };
 
 static bool is_of(const struct record_header *header, const char *type, u32 instance)
@@ -406,6 +383,11 @@ static enum hv_error read_area(struct snap *snap, enum store_area area)
 /* The header and the records. */
 static enum hv_error read_records(struct snap *snap)
 {
+	const struct known known[] = {
+		{vm_config_state.name, vm_config_state.version,
+		 (u32)state_packed_size(&vm_config_state), take_config},
+		{"layout", LAYOUT_VERSION, LAYOUT_BYTES, take_layout},
+	};
 	enum hv_error err = read_header(snap);
 
 	for (u32 area = STORE_META; !err && area <= STORE_STATE; area++) {
@@ -503,7 +485,7 @@ static void show_header(const struct snap *snap)
 	snprintf(text, sizeof(text), "%" PRIu64 " of 4 KiB, all others are zeros",
 		 header->page_count);
 	show("pages", text);
-	snprintf(text, sizeof(text), "%" PRIu64 " MiB", snap->memory >> 20);
+	snprintf(text, sizeof(text), "%" PRIu64 " MiB", snap->config.memory >> 20);
 	show("memory", text);
 }
 

@@ -33,7 +33,14 @@ static void gic_deactivate(void *ctx, u32 cpu, u32 hw_intid)
 		gic_host_set_active(hw_intid, false);
 }
 
-static const struct vgic_ops gic_ops = {.kick = gic_kick, .deactivate = gic_deactivate};
+/* What a guest sees in the GIC's registers has to include what the list registers know. */
+static void gic_fold(void *ctx, u32 cpu)
+{
+	gic_host_fold_if_used(&((struct vm *)ctx)->vcpus[cpu]);
+}
+
+static const struct vgic_ops gic_ops = {
+	.kick = gic_kick, .deactivate = gic_deactivate, .fold = gic_fold};
 
 static struct irq_line device_line(struct vm *vm, u32 number)
 {
@@ -48,25 +55,6 @@ static const struct platform_map platform_map = {
 	.line = device_line,
 };
 
-/* What the guest sees in the GIC's registers has to include what the list registers know. */
-static struct vm *folded(void *ctx, const struct io_access *access)
-{
-	struct vm *vm = ctx;
-
-	gic_host_fold_if_used(&vm->vcpus[access->vcpu]);
-	return vm;
-}
-
-static enum io_result dist_io(void *ctx, struct io_access *access)
-{
-	return vgic_dist_io(&folded(ctx, access)->arch.gic, access);
-}
-
-static enum io_result redist_io(void *ctx, struct io_access *access)
-{
-	return vgic_redist_io(&folded(ctx, access)->arch.gic, access);
-}
-
 /*
  * GICC_DIR, the one register of its page. GICv2 has no trap for what it may name that is in no list
  * register. IHI 0048 section 4.4.15.
@@ -75,11 +63,12 @@ static enum io_result redist_io(void *ctx, struct io_access *access)
 
 static enum io_result dir_io(void *ctx, struct io_access *access)
 {
-	if (!access->is_write)
-		access->value = 0;
-	else if (access->offset == 0)
-		vgic_deactivate(&folded(ctx, access)->arch.gic, access->vcpu,
-				(u32)access->value & GICC_DIR_INTID);
+	struct vm *vm = ctx;
+
+	if (!access->is_write || access->offset)
+		return IO_DONE;
+	gic_fold(vm, access->vcpu);
+	vgic_deactivate(&vm->arch.gic, access->vcpu, (u32)access->value & GICC_DIR_INTID);
 	return IO_DONE;
 }
 
@@ -96,14 +85,14 @@ static enum hv_error add_gic(struct vm *vm)
 				       .space = IO_MMIO,
 				       .base = GICD_BASE,
 				       .length = dist_size(vm),
-				       .handler = dist_io,
-				       .ctx = vm};
+				       .handler = vgic_dist_io,
+				       .ctx = &vm->arch.gic};
 	const struct io_region redist = {.name = "GIC redistributors",
 					 .space = IO_MMIO,
 					 .base = GICR_BASE,
 					 .length = vm->vcpu_count * VGIC_REDIST_SIZE,
-					 .handler = redist_io,
-					 .ctx = vm};
+					 .handler = vgic_redist_io,
+					 .ctx = &vm->arch.gic};
 	const struct io_region dir = {.name = "GIC deactivation",
 				      .space = IO_MMIO,
 				      .base = GICC_BASE + VGIC_V2_DIR_PAGE,
@@ -164,6 +153,8 @@ enum hv_error arch_vm_init(struct vm *vm)
 	enum hv_error err;
 
 	platform_init(vm, &platform_map);
+	/* An external abort. */
+	vm->io.nobody[IO_MMIO] = IO_FAULT;
 	if (vm->config.memory > RAM_END - RAM_BASE) {
 		log_error("%s: memory = %lluM is more than the %llu MiB that a guest's addresses "
 			  "reach: give it less in anew.conf",

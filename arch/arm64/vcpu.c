@@ -23,6 +23,8 @@ static_assert(offsetof(struct arm64_state, pstate) == 0x100, "el2_entry.S");
 #define CNTHCTL_EL1_VHE (BIT(10) | BIT(11))
 
 #define VTTBR_VMID_SHIFT 48
+#define IPA_PAGE         0x0000fffffffff000u
+#define INSN_LENGTH      4
 /* VTCR_EL2: 4 KiB granule, walks write-back and inner shareable, begin at level 1. D19.2.162 */
 #define VTCR_RES1  BIT(31)
 #define VTCR_WALKS ((u64)1 << 6 | (u64)3 << 12 | (u64)1 << 8 | (u64)1 << 10)
@@ -324,14 +326,12 @@ void vcpu_reset_state(struct vcpu *vcpu, u64 pc, u64 x0)
 
 /* ---- running ---- */
 
-/* Seldom needed: kept out of the way of each entry. */
-__attribute__((noinline)) static void vttbr_write(struct vcpu *vcpu)
+static void vttbr_write(struct vcpu *vcpu)
 {
 	const struct vm *vm = vcpu->vm;
 
 	sysreg_write("vttbr_el2", stage2_base(vm) | (u64)vm->arch.vmid << VTTBR_VMID_SHIFT);
 	isb();
-	vcpu->arch.check_root = false;
 }
 
 void arch_vcpu_load(struct vcpu *vcpu)
@@ -416,48 +416,48 @@ static bool translate(u64 far, u64 *ipa)
 	__asm__ volatile("at s1e1r, %0; isb" : : "r"(far) : "memory");
 	par = sysreg_read("par_el1");
 	sysreg_write("par_el1", saved);
-	*ipa = (par & 0x0000fffffffff000u) | (far & 0xfff);
+	*ipa = (par & IPA_PAGE) | (far & (PAGE_SIZE - 1));
 	return !(par & 1);
 }
 
-static u64 gpr_read(const struct arm64_state *s, u32 n)
+static u64 gpr_read(const struct arm64_state *s, u64 n)
 {
 	return n == 31 ? 0 : s->x[n];
 }
 
-static void gpr_write(struct arm64_state *s, u32 n, u64 value)
+static void gpr_write(struct arm64_state *s, u64 n, u64 value)
 {
 	if (n != 31)
 		s->x[n] = value;
 }
 
-/* Arm ARM D19.2.37 (ISS of aborts), D19.2.63 (HPFAR_EL2). */
+/* What else can be said of an abort than that a translation, or an address size, was missing. */
+static void exit_abort_other(u64 esr, u64 far, struct hv_exit *exit)
+{
+	bool permission = FSC_TYPE(ESR_FSC(esr)) == FSC_PERMISSION;
+
+	/* Neither address size, translation, access flag nor permission: no matter of memory. */
+	if (ESR_FSC(esr) >= FSC_EXTERNAL)
+		exit->reason = EXIT_ARCH;
+	/* HPFAR isn't valid for permission faults of the access itself. */
+	else if (permission && !(esr & ESR_S1PTW) && !translate(far, &exit->gpa.v))
+		/* The guest has changed its mind, or its tables: it will see. */
+		exit->reason = EXIT_WINDOW;
+	/* A walk writes access flags, and may not; a clean reads, an invalidation is a write. */
+	else if (esr & (ESR_S1PTW | ESR_CM))
+		exit->is_write = permission;
+}
+
+/* Arm ARM D19.2.37 (ISS of aborts; of fetches, WnR and CM are 0), D19.2.63 (HPFAR_EL2). */
 static void exit_abort(u64 esr, struct hv_exit *exit)
 {
 	u64 far = sysreg_read("far_el2");
-	bool permission = FSC_TYPE(ESR_FSC(esr)) == FSC_PERMISSION;
-	u64 ipa = (sysreg_read("hpfar_el2") & 0x0000fffffffffff0u) << 8 | (far & 0xfff);
 
-	/* Translation, address size, access flag, permission; all others are no matter of memory.
-	 */
-	if (ESR_FSC(esr) >= FSC_EXTERNAL) {
-		exit->reason = EXIT_ARCH;
-		return;
-	}
 	exit->reason = EXIT_MEMORY;
-	/* HPFAR isn't valid for permission faults of the access itself. */
-	if (permission && !(esr & ESR_S1PTW) && !translate(far, &ipa)) {
-		/* The guest has changed its mind, or its tables: it will see. */
-		exit->reason = EXIT_WINDOW;
-		return;
-	}
-	exit->gpa = GPA(ipa);
-	/* A walk writes access flags, which it may not; a clean reads, an invalidation is a write.
-	 */
-	if (esr & (ESR_S1PTW | ESR_CM))
-		exit->is_write = permission;
-	else
-		exit->is_write = ESR_EC(esr) == EC_DABT_LOW && (esr & ESR_WNR);
+	exit->gpa = GPA(sysreg_read("hpfar_el2") >> 4 << PAGE_SHIFT | (far & (PAGE_SIZE - 1)));
+	exit->is_write = esr & ESR_WNR;
+	if (esr & (FSC_OTHER | ESR_S1PTW | ESR_CM))
+		exit_abort_other(esr, far, exit);
 }
 
 static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
@@ -466,11 +466,10 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 	u64 esr = sysreg_read("esr_el2");
 
 	vcpu->arch.esr = esr;
-	vcpu->arch.insn_length = 4;
 	switch (ESR_EC(esr)) {
 	case EC_SMC64:
 		/* A trapped SMC hasn't been executed, an HVC has. Arm ARM D1.3.5.1 */
-		s->pc += 4;
+		s->pc += INSN_LENGTH;
 		exit->reason = EXIT_HYPERCALL;
 		return;
 	case EC_HVC64:
@@ -486,7 +485,6 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 		return;
 	case EC_DABT_LOW:
 	case EC_IABT_LOW:
-		vcpu->arch.check_root = true;
 		exit_abort(esr, exit);
 		return;
 	case EC_WFX:
@@ -500,12 +498,8 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 
 void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	struct vcpu_arch *arch = &vcpu->arch;
-	u64 kind;
+	u64 kind = el2_enter(&vcpu->arch);
 
-	if (arch->check_root)
-		vttbr_write(vcpu);
-	kind = el2_enter(arch);
 	if (kind == EL2_EXIT_SYNC) {
 		exit_sync(vcpu, exit);
 	} else if (kind == EL2_EXIT_IRQ && (timer_fired(vcpu) || gic_host_maintenance())) {
@@ -542,7 +536,7 @@ void arch_vcpu_skip(struct vcpu *vcpu)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 
-	s->pc += vcpu->arch.insn_length;
+	s->pc += INSN_LENGTH;
 	/* What a single step stands before is behind it now. */
 	s->pstate &= ~PSTATE_SS;
 }
@@ -651,16 +645,16 @@ static void stack_add(const struct vcpu *vcpu, s64 offset)
 		sysreg_write("sp_el0", sysreg_read("sp_el0") + (u64)offset);
 }
 
-/* An access that the syndrome doesn't describe: by its instruction. Fills vcpu->arch.insn. */
-__attribute__((noinline)) static enum hv_verdict decode_instruction(struct vcpu *vcpu,
-								    struct hv_exit *exit)
+/* Fills vcpu->arch.insn as well. */
+static enum hv_verdict decode_instruction(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	struct a64_insn *insn = &vcpu->arch.insn;
 	u32 word;
 
 	if (!fetch(vcpu, &word)) {
-		vcpu->arch.insn_length = 0; /* again */
+		/* The guest tries again: what is skipped is the instruction before. */
+		s->pc -= INSN_LENGTH;
 		return VERDICT_SKIP;
 	}
 	/* Another processor may have changed it since: then it isn't what faulted. */
@@ -690,23 +684,32 @@ __attribute__((noinline)) static enum hv_verdict decode_instruction(struct vcpu 
 	return VERDICT_RESUME;
 }
 
-enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+/* An access that the syndrome doesn't describe. */
+__attribute__((noinline)) static enum hv_verdict decode_other(struct vcpu *vcpu,
+							      struct hv_exit *exit)
 {
 	u64 esr = vcpu->arch.esr;
 
-	/* It was no memory that was missing. */
-	vcpu->arch.check_root = false;
 	if (ESR_EC(esr) == EC_IABT_LOW || (esr & ESR_S1PTW))
 		return VERDICT_FAULT;
 	/* No cache holds anything of a device. */
 	if (esr & ESR_CM)
 		return VERDICT_SKIP;
-	if (!io_covers_again(&vcpu->vm->io, IO_MMIO, exit->gpa.v) &&
-	    !io_covers(&vcpu->vm->io, IO_MMIO, exit->gpa.v))
+	/* Before the instruction has any effect. */
+	if (!io_covers(&vcpu->vm->io, IO_MMIO, exit->gpa.v))
 		return VERDICT_FAULT;
 	exit->address = exit->gpa.v;
+	return decode_instruction(vcpu, exit);
+}
+
+enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	u64 esr = vcpu->arch.esr;
+
+	/* Only of loads and stores, not of walks or the care of caches. Arm ARM D19.2.37, ISV */
 	if (!(esr & ESR_ISV))
-		return decode_instruction(vcpu, exit);
+		return decode_other(vcpu, exit);
+	exit->address = exit->gpa.v;
 	exit->access.size = (u8)(1u << ESR_SAS(esr));
 	exit->access.is_write = esr & ESR_WNR;
 	if (esr & ESR_WNR)
@@ -736,13 +739,20 @@ void arch_vcpu_complete(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	u64 esr = vcpu->arch.esr;
+	u64 rt = ESR_RT(esr);
 
-	if (exit->reason == EXIT_REG)
-		gpr_write(s, ESR_RT(esr), exit->access.value);
-	else if ((esr & (ESR_ISV | ESR_SSE)) == ESR_ISV)
-		gpr_write(s, ESR_SRT(esr), exit->access.value);
-	else
+	/* Where ISV is, a register's access has 0. */
+	if (esr & ESR_ISV) {
+		if (esr & ESR_SSE) {
+			complete_load(vcpu, exit);
+			return;
+		}
+		rt = ESR_SRT(esr);
+	} else if (exit->reason != EXIT_REG) {
 		complete_load(vcpu, exit);
+		return;
+	}
+	gpr_write(s, rt, exit->access.value);
 }
 
 size_t arch_vcpu_describe(struct vcpu *vcpu, char *buf, size_t length)

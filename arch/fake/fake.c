@@ -137,12 +137,16 @@ void arch_vcpu_load(struct vcpu *vcpu)
 {
 	HV_ASSERT(!vcpu->arch.loaded);
 	vcpu->arch.loaded = true;
+	if (fake_machine.in_firmware)
+		*fake_machine.in_firmware = false;
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
 	HV_ASSERT(vcpu->arch.loaded);
 	vcpu->arch.loaded = false;
+	if (fake_machine.in_firmware)
+		*fake_machine.in_firmware = true;
 }
 
 void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
@@ -154,6 +158,7 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 		*exit = arch->script[arch->played++];
 	else
 		*exit = (struct hv_exit){.reason = EXIT_HOST_IRQ};
+	exit->access.vcpu = vcpu->index;
 }
 
 void arch_vcpu_prepare_irq(struct vcpu *vcpu)

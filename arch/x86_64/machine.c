@@ -125,6 +125,12 @@ static enum hv_error add_regions(struct vm *vm)
 {
 	struct vm_arch *arch = &vm->arch;
 	const struct io_region regions[] = {
+		{.name = "I/O APIC",
+		 .space = IO_MMIO,
+		 .base = IOAPIC_BASE,
+		 .length = PAGE_SIZE,
+		 .handler = vioapic_mmio,
+		 .ctx = &arch->ioapic},
 		{.name = "local APIC",
 		 .space = IO_MMIO,
 		 .base = LAPIC_BASE,
@@ -137,12 +143,6 @@ static enum hv_error add_regions(struct vm *vm)
 		 .length = 0x100,
 		 .handler = vapic_msr,
 		 .ctx = &arch->apics},
-		{.name = "I/O APIC",
-		 .space = IO_MMIO,
-		 .base = IOAPIC_BASE,
-		 .length = PAGE_SIZE,
-		 .handler = vioapic_mmio,
-		 .ctx = &arch->ioapic},
 		{.name = "PIT",
 		 .space = IO_PIO,
 		 .base = PORT_PIT,

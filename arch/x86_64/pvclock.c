@@ -46,6 +46,13 @@ static void set_rate(struct time_info *info, u64 hz)
 	info->tsc_to_system_mul = (u32)(((unsigned __int128)NS_PER_SEC << 32) / (hz << shift));
 }
 
+static enum io_result result_of(enum hv_error err)
+{
+	if (err == HV_ENO_MEMORY)
+		return IO_AGAIN;
+	return err ? IO_FAULT : IO_DONE;
+}
+
 static enum io_result pvclock_msr(void *ctx, struct io_access *access)
 {
 	struct vm *vm = ctx;
@@ -64,7 +71,7 @@ static enum io_result pvclock_msr(void *ctx, struct io_access *access)
 
 		err = guest_write(&vm->guest_mem, GPA(access->value & ~(u64)3), &wall,
 				  sizeof(wall));
-		return err ? IO_FAULT : IO_DONE;
+		return result_of(err);
 	}
 
 	struct time_info info = {.version = 2, .flags = TSC_STABLE};
@@ -73,7 +80,7 @@ static enum io_result pvclock_msr(void *ctx, struct io_access *access)
 		return IO_DONE;
 	set_rate(&info, vm->time.counter_hz);
 	err = guest_write(&vm->guest_mem, GPA(access->value & ~(u64)3), &info, sizeof(info));
-	return err ? IO_FAULT : IO_DONE;
+	return result_of(err);
 }
 
 enum hv_error pvclock_register(struct vm *vm)

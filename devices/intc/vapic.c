@@ -138,10 +138,10 @@ static inline bool software_enabled(const struct vapic *apic)
 	return apic->svr & SVR_ENABLE;
 }
 
-static void routing_changed(struct vapic *apic, bool loaded)
+static void routing_changed(struct vapic *apic)
 {
 	if (apic->bus->changed)
-		apic->bus->changed(apic->bus->changed_ctx, loaded);
+		apic->bus->changed(apic->bus->changed_ctx);
 }
 
 /* Takes a legal vector into the IRR. SDM 11.8.4. */
@@ -402,7 +402,7 @@ void vapic_reset(struct vapic *apic)
 {
 	apic->mode = VAPIC_XAPIC;
 	registers_reset(apic);
-	routing_changed(apic, false);
+	routing_changed(apic);
 }
 
 u64 vapic_read_base(const struct vapic *apic)
@@ -437,7 +437,7 @@ enum io_result vapic_write_base(struct vapic *apic, u64 value)
 	apic->mode = mode;
 	if (mode == VAPIC_DISABLED)
 		registers_reset(apic);
-	routing_changed(apic, false);
+	routing_changed(apic);
 	return IO_DONE;
 }
 
@@ -498,7 +498,7 @@ static bool deliver(struct vapic *apic, u8 delivery, u8 vector, bool level)
 	case VAPIC_INIT:
 		registers_reset(apic);
 		apic->ops->init(apic->ctx, apic->vcpu);
-		routing_changed(apic, false);
+		routing_changed(apic);
 		return true;
 	case VAPIC_STARTUP:
 		apic->ops->startup(apic->ctx, apic->vcpu, vector);
@@ -620,7 +620,7 @@ static void svr_write(struct vapic *apic, u32 value)
 	if (was_enabled)
 		for (u32 i = 0; i < VAPIC_LVT_COUNT; i++)
 			apic->lvt[i] |= LVT_MASKED;
-	routing_changed(apic, false);
+	routing_changed(apic);
 }
 
 /* The registers that both modes have. False: there is none. */
@@ -736,11 +736,11 @@ __attribute__((noinline)) static void xapic_write(struct vapic *apic, u32 reg, u
 		return;
 	case REG_LDR:
 		apic->ldr = value & LDR_WRITABLE;
-		routing_changed(apic, false);
+		routing_changed(apic);
 		return;
 	case REG_DFR:
 		apic->dfr = value | ~DFR_MODEL;
-		routing_changed(apic, false);
+		routing_changed(apic);
 		return;
 	/* Whether the id can be written depends on the model (SDM 11.4.6): not in this one. */
 	case REG_ID:
@@ -970,7 +970,6 @@ static void state_loaded(void *obj)
 	timer_cancel(apic->clock, &apic->timer);
 	if (apic->timer_deadline != CLOCK_NEVER)
 		timer_arm(apic->clock, &apic->timer, apic->timer_deadline);
-	routing_changed(apic, true);
 }
 
 STATE_DEFINE(vapic_state, "vapic", 1, struct vapic, VAPIC_FIELDS, .check = state_check,

@@ -186,11 +186,14 @@ static void hold(struct vgic *gic, u32 intid, u32 cpu)
 /* Everything derived, from what is saved; nothing is given out after it. */
 static void derive(struct vgic *gic)
 {
+	u32 usual = route_target(gic, 0);
+
+	memset(gic->target, (u8)usual, sizeof(gic->target));
 	for (u32 i = 0; i < gic->cpu_count; i++) {
 		struct vgic_cpu *vcpu = &gic->cpus[i];
 
-		memset(vcpu->routed, 0, sizeof(vcpu->routed));
-		memset(vcpu->held, 0, sizeof(vcpu->held));
+		memset(vcpu->routed, i == usual ? 0xff : 0, sizeof(vcpu->routed));
+		memset(vcpu->held, i == 0 ? 0xff : 0, sizeof(vcpu->held));
 		memset(vcpu->given, 0, sizeof(vcpu->given));
 		vcpu->routed[0] = UINT32_MAX;
 		vcpu->held[0] = UINT32_MAX;
@@ -198,9 +201,16 @@ static void derive(struct vgic *gic)
 	}
 	for (u32 word = 1; word < VGIC_WORDS; word++)
 		vgic_notes(gic, 0, word)->given = 0;
-	for (u32 intid = VGIC_SPI_BASE; intid < VGIC_LINES; intid++) {
-		vgic_route(gic, intid);
-		hold(gic, intid, gic->holder[intid - VGIC_SPI_BASE]);
+	/* Few are elsewhere than after a reset. */
+	for (u32 spi = 0; spi < VGIC_SPIS; spi++) {
+		u32 intid = VGIC_SPI_BASE + spi, holder = gic->holder[spi];
+
+		if (gic->route[spi])
+			vgic_route(gic, intid);
+		if (holder) {
+			gic->cpus[0].held[intid / 32] &= ~vgic_bit(intid);
+			gic->cpus[holder].held[intid / 32] |= vgic_bit(intid);
+		}
 	}
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		for (u32 word = 0; word < VGIC_WORDS; word++)
@@ -787,17 +797,18 @@ void vgic_reset(struct vgic *gic)
 void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	       const struct vgic_ops *ops, void *ctx)
 {
-	memset(gic, 0, sizeof(*gic));
+	/* Those that are not there are not looked at. */
+	memset(gic, 0, offsetof(struct vgic, cpus[cpu_count]));
 	gic->version = version;
 	gic->here = version;
 	gic->cpu_count = cpu_count;
+	gic->dist = version == VGIC_V3 ? &vgic_dist_v3 : &vgic_dist_v2;
 	gic->ops = ops;
 	gic->ctx = ctx;
-	for (u32 i = 0; i < VGIC_CPU_MAX; i++) {
+	for (u32 i = 0; i < cpu_count; i++) {
 		gic->cpus[i].index = i;
 		gic->cpus[i].gic = gic;
 	}
-	vgic_reset(gic);
 }
 
 /* ---- state ---- */
@@ -815,6 +826,7 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	TRANSIENT(struct vgic, hw, "wiring")                                                       \
 	TRANSIENT(struct vgic, pad, "padding")                                                     \
 	TRANSIENT(struct vgic, hw_intid, "wiring")                                                 \
+	TRANSIENT(struct vgic, dist, "wiring")                                                     \
 	TRANSIENT(struct vgic, ops, "wiring")                                                      \
 	TRANSIENT(struct vgic, ctx, "wiring")                                                      \
 	TRANSIENT(struct vgic, cpus, "a record of its own for each")
@@ -852,14 +864,20 @@ static const char *dist_wrong(const struct vgic *gic)
 {
 	u64 route = gic->here == VGIC_V2 ? (gic->cpu_count > 1 ? BIT(gic->cpu_count) - 1 : 0)
 					 : VGIC_ROUTE_ANY | VGIC_ROUTE_AFFINITY;
+	u64 routes = 0;
+	u32 holders = 0;
 
 	if (gic->version != gic->here)
 		return "the interrupt controller is of another version in this machine";
 	if (gic->ctlr & ~(VGIC_CTLR_GROUP0 | VGIC_CTLR_GROUP1))
 		return "reserved bit in GICD_CTLR";
 	for (u32 i = 0; i < VGIC_SPIS; i++) {
-		if (gic->route[i] & ~route)
-			return "reserved bit in the route of an SPI";
+		routes |= gic->route[i];
+		holders |= gic->holder[i];
+	}
+	if (routes & ~route)
+		return "reserved bit in the route of an SPI";
+	for (u32 i = 0; holders && i < VGIC_SPIS; i++) {
 		if (gic->holder[i] >= gic->cpu_count)
 			return "SPI active on a virtual CPU that is not there";
 		if (gic->holder[i] && !(gic->spis[i / 32].active >> (i % 32) & 1))
@@ -935,9 +953,11 @@ static enum hv_error cpu_check(const void *obj, const char **why)
 	return verdict(cpu_wrong(obj), why);
 }
 
-/* Nobody is told: the guest has changed nothing. */
-static void loaded(struct vgic *gic)
+/* The CPUs' fields are in place as well. Nobody is told: the guest has changed nothing. */
+static void loaded(void *obj)
 {
+	struct vgic *gic = obj;
+
 	derive(gic);
 	for (u32 i = 0; i < gic->cpu_count; i++)
 		gic->cpus[i].notes.told = lines_enabled(gic, i, 0);
@@ -945,17 +965,6 @@ static void loaded(struct vgic *gic)
 		vgic_notes(gic, 0, word)->told = lines_enabled(gic, 0, word);
 }
 
-static void dist_loaded(void *obj)
-{
-	loaded(obj);
-}
-
-static void cpu_loaded(void *obj)
-{
-	loaded(((struct vgic_cpu *)obj)->gic);
-}
-
 STATE_DEFINE(vgic_dist_state, "vgic", 1, struct vgic, VGIC_DIST_FIELDS, .check = dist_check,
-	     .after_load = dist_loaded);
-STATE_DEFINE(vgic_cpu_state, "vgic-cpu", 1, struct vgic_cpu, VGIC_CPU_FIELDS, .check = cpu_check,
-	     .after_load = cpu_loaded);
+	     .after_load = loaded);
+STATE_DEFINE(vgic_cpu_state, "vgic-cpu", 1, struct vgic_cpu, VGIC_CPU_FIELDS, .check = cpu_check);

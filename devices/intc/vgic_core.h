@@ -84,37 +84,52 @@ void vgic_route(struct vgic *gic, u32 intid);
 /* ---- registers (vgic_regs.c) ---- */
 
 /*
- * A row of registers. @read and @write get the index of the register in its row, or, if a register
- * has bits for several interrupts, the INTID of the first. A write changes the bits of @mask, of
- * which there are less than the register has if the access was to a part of it.
+ * Registers of one kind. @read and @write get the index of the register among them, or, if a
+ * register has bits for several interrupts, the INTID of the first. A write changes the bits of
+ * @mask, of which there are less than the register has if the access was to a part of it. All zero:
+ * there is nothing. Aligned, so that the nth of a table is found without multiplying.
  */
 struct vgic_reg {
-	u32 offset;
-	u16 length;  /* bytes, of the row */
-	u8 width;    /* bytes, of one register */
-	u8 sizes;    /* of accesses, bytes; all that are possible, added up */
-	u8 irqs;     /* per register; 0: it is none of single interrupts */
-	u8 versions; /* VGIC_REG_* */
+	u16 offset; /* of the first, in its map */
+	u8 width;   /* bytes, of one register */
+	u8 sizes;   /* of accesses, bytes; all that are possible, added up */
+	u8 irqs;    /* per register; 0: it is none of single interrupts */
 	u64 (*read)(const struct vgic *gic, u32 cpu, u32 n);                  /* NULL: write-only */
 	void (*write)(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask); /* NULL: read-only */
+} __attribute__((aligned(32)));
+
+/* A part of a frame: @regs has what there is in each @stride bytes, one after the other. */
+struct vgic_map {
+	u32 offset;
+	u32 length; /* bytes; 0, after one at least: the end of a frame's maps */
+	u32 stride;
+	const struct vgic_reg *regs;
 };
 
-#define VGIC_REG_V2  ((u8)(1 << VGIC_V2))
-#define VGIC_REG_V3  ((u8)(1 << VGIC_V3))
-#define VGIC_REG_ALL ((u8)(VGIC_REG_V2 | VGIC_REG_V3))
+#define VGIC_MAP(at, bytes, table)                                                                 \
+	{                                                                                          \
+		at, (bytes)*ARRAY_COUNT(table), bytes, table                                       \
+	}
 
 /* Where distributor or redistributor have their registers. */
 struct vgic_frame {
-	const struct vgic_reg *regs; /* all but the banks */
-	u32 count;
-	u32 banks; /* offset of what IGROUPR to ICFGR are at 0x080 to 0xcff of */
-	u32 first; /* INTIDs that there are in banks, and other registers of single interrupts */
+	const struct vgic_map *maps;
+	u32 first; /* INTIDs that there are in registers of single interrupts */
 	u32 end;
 };
 
-/* Carries out @access at @offset of @frame, in the name of @cpu. */
-void vgic_frame_io(struct vgic *gic, const struct vgic_frame *frame, u32 cpu, u32 offset,
-		   struct io_access *access);
+/*
+ * IGROUPR to ICFGR, which distributor and redistributor have in common, to be mapped with
+ * VGIC_BANK_STRIDE from the offset that IGROUPR is at 0x080 of.
+ */
+#define VGIC_BANK_STRIDE 0x80u
+#define VGIC_BANKS       (0xd00 / VGIC_BANK_STRIDE)
+extern const struct vgic_reg vgic_banks[VGIC_BANKS];
+
+/* The distributor of either version, and a redistributor. */
+extern const struct vgic_frame vgic_dist_v2;
+extern const struct vgic_frame vgic_dist_v3;
+extern const struct vgic_frame vgic_redist;
 
 u64 vgic_read_iidr(const struct vgic *gic, u32 cpu, u32 n);
 u64 vgic_read_pidr2(const struct vgic *gic, u32 cpu, u32 n);

@@ -16,11 +16,18 @@
 #define TYPER_CPUS_SHIFT 5
 #define TYPER_ID_BITS    ((u64)9 << 19) /* GICv3: ten bits of INTID */
 
-static u64 read_ctlr(const struct vgic *gic, u32 cpu, u32 n)
+static u64 read_ctlr_v2(const struct vgic *gic, u32 cpu, u32 n)
 {
 	(void)cpu;
 	(void)n;
-	return gic->ctlr | (gic->here == VGIC_V3 ? CTLR_ARE | CTLR_DS : 0);
+	return gic->ctlr;
+}
+
+static u64 read_ctlr_v3(const struct vgic *gic, u32 cpu, u32 n)
+{
+	(void)cpu;
+	(void)n;
+	return gic->ctlr | CTLR_ARE | CTLR_DS;
 }
 
 static void write_ctlr(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
@@ -32,14 +39,20 @@ static void write_ctlr(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
 	vgic_configured_all(gic);
 }
 
-/* No LPIs, no messages, no extended ranges, no Aff3; 1 of N is there, where No1N is 0. */
-static u64 read_typer(const struct vgic *gic, u32 cpu, u32 n)
+static u64 read_typer_v2(const struct vgic *gic, u32 cpu, u32 n)
 {
 	(void)cpu;
 	(void)n;
-	if (gic->here == VGIC_V3)
-		return TYPER_LINES | TYPER_ID_BITS;
 	return TYPER_LINES | (u64)(gic->cpu_count - 1) << TYPER_CPUS_SHIFT;
+}
+
+/* No LPIs, no messages, no extended ranges, no Aff3; 1 of N is there, where No1N is 0. */
+static u64 read_typer_v3(const struct vgic *gic, u32 cpu, u32 n)
+{
+	(void)gic;
+	(void)cpu;
+	(void)n;
+	return TYPER_LINES | TYPER_ID_BITS;
 }
 
 /* ---- routes of GICv3 ---- */
@@ -106,38 +119,60 @@ static void write_sgi_set(struct vgic *gic, u32 cpu, u32 sgi, u64 value, u64 mas
 		vgic_sgi_latch(gic, cpu, sgi + i, (u8)(sources >> 8 * i));
 }
 
-/* ---- the table ---- */
+/* ---- the tables ---- */
 
-static const struct vgic_reg regs[] = {
-	{0x0000, 4, 4, 4, 0, VGIC_REG_ALL, read_ctlr, write_ctlr},
-	{0x0004, 4, 4, 4, 0, VGIC_REG_ALL, read_typer, NULL},
-	{0x0008, 4, 4, 4, 0, VGIC_REG_ALL, vgic_read_iidr, NULL},
-	{0x0f00, 4, 4, 4, 0, VGIC_REG_V2, NULL, write_sgi},
-	{0x0f10, VGIC_SGIS, 4, 1 + 4, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_clear},
-	{0x0f20, VGIC_SGIS, 4, 1 + 4, 4, VGIC_REG_V2, read_sgi_sources, write_sgi_set},
-	{0x0fe8, 4, 4, 4, 0, VGIC_REG_V2, vgic_read_pidr2, NULL},
-	{0x6000, 8 * VGIC_LINES, 8, 4 + 8, 1, VGIC_REG_V3, read_route, write_route},
-	{0xffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
+static const struct vgic_reg control_v2[] = {
+	[0x0000 / 4] = {0x0000, 4, 4, 0, read_ctlr_v2, write_ctlr},
+	[0x0004 / 4] = {0x0004, 4, 4, 0, read_typer_v2, NULL},
+	[0x0008 / 4] = {0x0008, 4, 4, 0, vgic_read_iidr, NULL},
 };
 
-static const struct vgic_frame frame_v2 = {
-	.regs = regs,
-	.count = ARRAY_COUNT(regs),
+static const struct vgic_reg control_v3[] = {
+	[0x0000 / 4] = {0x0000, 4, 4, 0, read_ctlr_v3, write_ctlr},
+	[0x0004 / 4] = {0x0004, 4, 4, 0, read_typer_v3, NULL},
+	[0x0008 / 4] = {0x0008, 4, 4, 0, vgic_read_iidr, NULL},
+};
+
+static const struct vgic_reg sgir[] = {
+	{0, 4, 4, 0, NULL, write_sgi},
+};
+
+/* GICD_CPENDSGIR and GICD_SPENDSGIR. */
+static const struct vgic_reg sgi_sources[] = {
+	{0x00, 4, 1 + 4, 4, read_sgi_sources, write_sgi_clear},
+	{0x10, 4, 1 + 4, 4, read_sgi_sources, write_sgi_set},
+};
+
+/* GICD_IROUTER, of which those of private interrupts are not there. */
+static const struct vgic_reg routes[] = {
+	{0, 8, 4 + 8, 1, read_route, write_route},
+};
+
+static const struct vgic_reg pidr2[] = {
+	{0, 4, 4, 0, vgic_read_pidr2, NULL},
+};
+
+static const struct vgic_map maps_v2[] = {
+	VGIC_MAP(0x0000, 4, control_v2), VGIC_MAP(0x0000, VGIC_BANK_STRIDE, vgic_banks),
+	VGIC_MAP(0x0f00, 4, sgir),       VGIC_MAP(0x0f10, VGIC_SGIS, sgi_sources),
+	VGIC_MAP(0x0fe8, 4, pidr2),      {0},
+};
+
+static const struct vgic_map maps_v3[] = {
+	VGIC_MAP(0x0000, 4, control_v3),
+	VGIC_MAP(0x0000, VGIC_BANK_STRIDE, vgic_banks),
+	VGIC_MAP(0x6000, 8 * VGIC_LINES, routes),
+	VGIC_MAP(0xffe8, 4, pidr2),
+	{0},
+};
+
+const struct vgic_frame vgic_dist_v2 = {
+	.maps = maps_v2,
 	.end = VGIC_LINES,
 };
 
-static const struct vgic_frame frame_v3 = {
-	.regs = regs,
-	.count = ARRAY_COUNT(regs),
+const struct vgic_frame vgic_dist_v3 = {
+	.maps = maps_v3,
 	.first = VGIC_SPI_BASE,
 	.end = VGIC_LINES,
 };
-
-enum io_result vgic_dist_io(void *ctx, struct io_access *access)
-{
-	struct vgic *gic = ctx;
-
-	vgic_frame_io(gic, gic->here == VGIC_V3 ? &frame_v3 : &frame_v2, access->vcpu,
-		      (u32)access->offset, access);
-	return IO_DONE;
-}

@@ -46,30 +46,25 @@ static void write_waker(struct vgic *gic, u32 cpu, u32 n, u64 value, u64 mask)
 }
 
 /* GICR_CTLR has nothing to control without LPIs, and is RAZ/WI like what is not in the table. */
-static const struct vgic_reg regs[] = {
-	{0x00004, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_iidr, NULL},
-	{0x00008, 8, 8, 4 + 8, 0, VGIC_REG_V3, read_typer, NULL},
-	{0x00014, 4, 4, 4, 0, VGIC_REG_V3, read_waker, write_waker},
-	{0x0ffe8, 4, 4, 4, 0, VGIC_REG_V3, vgic_read_pidr2, NULL},
+static const struct vgic_reg control[] = {
+	[0x0004 / 4] = {0x0004, 4, 4, 0, vgic_read_iidr, NULL},
+	[0x0008 / 4 ... 0x000f / 4] = {0x0008, 8, 4 + 8, 0, read_typer, NULL},
+	[0x0014 / 4] = {0x0014, 4, 4, 0, read_waker, write_waker},
+};
+
+static const struct vgic_reg pidr2[] = {
+	{0, 4, 4, 0, vgic_read_pidr2, NULL},
 };
 
 /* The banks are in the second of the two. */
-static const struct vgic_frame frame = {
-	.regs = regs,
-	.count = ARRAY_COUNT(regs),
-	.banks = 0x10000,
-	.end = VGIC_SPI_BASE,
+static const struct vgic_map maps[] = {
+	VGIC_MAP(0x00000, 4, control),
+	VGIC_MAP(0x10000, VGIC_BANK_STRIDE, vgic_banks),
+	VGIC_MAP(0x0ffe8, 4, pidr2),
+	{0},
 };
 
-enum io_result vgic_redist_io(void *ctx, struct io_access *access)
-{
-	struct vgic *gic = ctx;
-	u64 cpu = access->offset / VGIC_REDIST_SIZE;
-
-	if (cpu < gic->cpu_count)
-		vgic_frame_io(gic, &frame, (u32)cpu, (u32)(access->offset % VGIC_REDIST_SIZE),
-			      access);
-	else if (!access->is_write)
-		access->value = 0;
-	return IO_DONE;
-}
+const struct vgic_frame vgic_redist = {
+	.maps = maps,
+	.end = VGIC_SPI_BASE,
+};

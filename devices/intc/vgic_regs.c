@@ -134,13 +134,18 @@ static void write_config(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 ma
 
 /* ---- routes of GICv2 ---- */
 
-/* IHI 0048 section 4.3.12: of private interrupts a CPU reads itself; RAZ/WI if it is the only one.
- */
+/* RAZ/WI with affinity routing, as GICv3 has it, and for an only CPU. IHI 0048 section 4.3.12. */
+static bool has_targets(const struct vgic *gic)
+{
+	return gic->here == VGIC_V2 && gic->cpu_count > 1;
+}
+
+/* Of private interrupts a CPU reads itself. */
 static u64 read_targets(const struct vgic *gic, u32 cpu, u32 intid)
 {
 	u64 value = 0;
 
-	if (gic->cpu_count == 1)
+	if (!has_targets(gic))
 		return 0;
 	if (intid < VGIC_SPI_BASE)
 		return ((u64)1 << cpu) * 0x01010101;
@@ -153,7 +158,7 @@ static void write_targets(struct vgic *gic, u32 cpu, u32 intid, u64 value, u64 m
 {
 	u32 bits = 0;
 
-	if (intid < VGIC_SPI_BASE || gic->cpu_count == 1)
+	if (intid < VGIC_SPI_BASE || !has_targets(gic))
 		return;
 	for (u32 i = 0; i < 4; i++, value >>= 8, mask >>= 8) {
 		if (!(mask & 0xff))
@@ -185,16 +190,14 @@ u64 vgic_read_pidr2(const struct vgic *gic, u32 cpu, u32 n)
 
 /* ---- banks ---- */
 
-#define BIT_BANK(at, reader, writer)                                                               \
-	[(at) / 128] = {at, 128, 4, 4, 32, VGIC_REG_ALL, reader, writer}
-#define BANKS_BEGIN 0x080u
-#define BANKS_END   0xd00u
+#define BANK(at)                     (at) / VGIC_BANK_STRIDE
+#define BIT_BANK(at, reader, writer) [BANK(at)] = {at, 4, 4, 32, reader, writer}
 
 /*
- * What distributor and redistributor have in common, by blocks of 128 bytes. IHI 0069, "The GIC
- * Distributor register map" and "The GIC Redistributor register map"; IHI 0048 table 4-1.
+ * IHI 0069, "The GIC Distributor register map" and "The GIC Redistributor register map"; IHI 0048
+ * table 4-1.
  */
-static const struct vgic_reg banks[BANKS_END / 128] = {
+const struct vgic_reg vgic_banks[VGIC_BANKS] = {
 	BIT_BANK(0x080, read_group, write_group),
 	BIT_BANK(0x100, read_enabled, write_enable),
 	BIT_BANK(0x180, read_enabled, write_disable),
@@ -202,58 +205,90 @@ static const struct vgic_reg banks[BANKS_END / 128] = {
 	BIT_BANK(0x280, read_pending, write_clear_pending),
 	BIT_BANK(0x300, read_active, write_set_active),
 	BIT_BANK(0x380, read_active, write_clear_active),
-	[0x400 / 128 ... 0x7ff / 128] = {0x400, 0x400, 4, 1 + 4, 4, VGIC_REG_ALL, read_priority,
-					 write_priority},
-	[0x800 / 128 ... 0xbff / 128] = {0x800, 0x400, 4, 1 + 4, 4, VGIC_REG_V2, read_targets,
-					 write_targets},
-	[0xc00 / 128 ... 0xcff / 128] = {0xc00, 0x100, 4, 4, 16, VGIC_REG_ALL, read_config,
-					 write_config},
+	[BANK(0x400)... BANK(0x7ff)] = {0x400, 4, 1 + 4, 4, read_priority, write_priority},
+	[BANK(0x800)... BANK(0xbff)] = {0x800, 4, 1 + 4, 4, read_targets, write_targets},
+	[BANK(0xc00)... BANK(0xcff)] = {0xc00, 4, 4, 16, read_config, write_config},
 };
 
 /* ---- access ---- */
 
-/* The row that has *@offset, which becomes the distance from its beginning; or NULL. */
+/* What there is at *@offset, which becomes the distance from the first of its kind; or NULL. */
 static inline const struct vgic_reg *find(const struct vgic_frame *frame, u32 *offset)
 {
-	u32 at = *offset - frame->banks;
+	const struct vgic_map *map = frame->maps;
 
-	if (at - BANKS_BEGIN < BANKS_END - BANKS_BEGIN) {
-		*offset = at - banks[at / 128].offset;
-		return &banks[at / 128];
-	}
-	for (u32 i = 0; i < frame->count; i++) {
-		at = *offset - frame->regs[i].offset;
-		if (at < frame->regs[i].length) {
-			*offset = at;
-			return &frame->regs[i];
+	do {
+		u32 at = *offset - map->offset;
+
+		if (at < map->length) {
+			const struct vgic_reg *reg = &map->regs[at / map->stride];
+
+			*offset = at - reg->offset;
+			return reg;
 		}
-	}
+		map++;
+	} while (map->length);
 	return NULL;
 }
 
-void vgic_frame_io(struct vgic *gic, const struct vgic_frame *frame, u32 cpu, u32 offset,
-		   struct io_access *access)
+/* @access to register @n of @reg, from its byte @at on. */
+static inline enum io_result reg_io(struct vgic *gic, const struct vgic_reg *reg, u32 cpu, u32 n,
+				    u32 at, struct io_access *access)
 {
-	u32 at = offset, n, shift;
-	const struct vgic_reg *reg = find(frame, &at);
-	u64 mask = UINT64_MAX >> (64 - 8 * access->size);
-
-	if (!access->is_write)
-		access->value = 0;
-	if (!reg || !(reg->versions >> gic->here & 1) || !(reg->sizes & access->size) ||
-	    offset & (access->size - 1u))
-		return;
-	n = at / reg->width;
-	shift = 8 * (at % reg->width);
-	if (reg->irqs) {
-		n *= reg->irqs;
-		if (n < frame->first || n >= frame->end)
-			return;
-	}
 	if (!access->is_write) {
 		if (reg->read)
-			access->value = reg->read(gic, cpu, n) >> shift & mask;
+			access->value = reg->read(gic, cpu, n) >> 8 * at;
 	} else if (reg->write) {
-		reg->write(gic, cpu, n, access->value << shift, mask << shift);
+		u64 mask = UINT64_MAX >> (64 - 8 * access->size);
+
+		reg->write(gic, cpu, n, access->value << 8 * at, mask << 8 * at);
 	}
+	return IO_DONE;
+}
+
+/* Apart, as it has more to keep in mind. */
+__attribute__((noinline)) static enum io_result irqs_io(struct vgic *gic,
+							const struct vgic_frame *frame,
+							const struct vgic_reg *reg, u32 cpu, u32 at,
+							struct io_access *access)
+{
+	u32 n = at / reg->width * reg->irqs;
+
+	if (n < frame->first || n >= frame->end)
+		return IO_DONE;
+	if (gic->ops->fold)
+		gic->ops->fold(gic->ctx, access->vcpu);
+	return reg_io(gic, reg, cpu, n, at % reg->width, access);
+}
+
+/* @access at @offset of @frame, which is that of @cpu. */
+static inline enum io_result frame_io(struct vgic *gic, const struct vgic_frame *frame, u32 cpu,
+				      u32 offset, struct io_access *access)
+{
+	u32 at = offset, size = access->size;
+	const struct vgic_reg *reg = find(frame, &at);
+
+	if (!reg || !(reg->sizes & size))
+		return IO_DONE;
+	if (reg->irqs)
+		return irqs_io(gic, frame, reg, cpu, at, access);
+	return reg_io(gic, reg, cpu, 0, at, access);
+}
+
+enum io_result vgic_dist_io(void *ctx, struct io_access *access)
+{
+	struct vgic *gic = ctx;
+
+	return frame_io(gic, gic->dist, access->vcpu, (u32)access->offset, access);
+}
+
+enum io_result vgic_redist_io(void *ctx, struct io_access *access)
+{
+	struct vgic *gic = ctx;
+	u64 cpu = access->offset / VGIC_REDIST_SIZE;
+
+	if (cpu >= gic->cpu_count)
+		return IO_DONE;
+	return frame_io(gic, &vgic_redist, (u32)cpu, (u32)(access->offset % VGIC_REDIST_SIZE),
+			access);
 }

@@ -89,14 +89,13 @@ static inline void pin_watch(struct vioapic *ioapic, u32 pin, bool tell)
 		ioapic->watchers[pin].fn(ioapic->watchers[pin].ctx);
 }
 
-static void routing_changed(void *ctx, bool loaded)
+static void routing_changed(void *ctx)
 {
 	struct vioapic *ioapic = ctx;
 
 	for (u32 pin = 0; pin < VIOAPIC_PINS; pin++) {
-		if (!loaded)
-			pin_service(ioapic, pin);
-		pin_watch(ioapic, pin, !loaded);
+		pin_service(ioapic, pin);
+		pin_watch(ioapic, pin, true);
 	}
 }
 
@@ -253,13 +252,18 @@ void vioapic_eoi(struct vioapic *ioapic, u8 vector)
 	}
 }
 
-void vioapic_reset(struct vioapic *ioapic)
+static void registers_reset(struct vioapic *ioapic)
 {
 	for (u32 pin = 0; pin < VIOAPIC_PINS; pin++)
 		ioapic->redirection[pin] = ENTRY_MASKED;
 	ioapic->edges = 0;
 	ioapic->select = 0;
 	ioapic->id = 0;
+}
+
+void vioapic_reset(struct vioapic *ioapic)
+{
+	registers_reset(ioapic);
 	for (u32 pin = 0; pin < VIOAPIC_PINS; pin++)
 		pin_watch(ioapic, pin, true);
 }
@@ -270,7 +274,8 @@ void vioapic_init(struct vioapic *ioapic, struct vapic_bus *bus)
 	ioapic->bus = bus;
 	bus->changed = routing_changed;
 	bus->changed_ctx = ioapic;
-	vioapic_reset(ioapic);
+	/* Nobody watches yet. */
+	registers_reset(ioapic);
 }
 
 /* ---- state ---- */
@@ -313,7 +318,10 @@ static enum hv_error state_check(const void *obj, const char **why)
 
 static void state_loaded(void *obj)
 {
-	routing_changed(obj, true);
+	struct vioapic *ioapic = obj;
+
+	for (u32 pin = 0; pin < VIOAPIC_PINS; pin++)
+		pin_watch(ioapic, pin, false);
 }
 
 STATE_DEFINE(vioapic_state, "vioapic", 1, struct vioapic, VIOAPIC_FIELDS, .check = state_check,

@@ -10,9 +10,9 @@
  * of a second with a tick of 1 ms. Without any of them there are no bytes.
  *
  * All sources are asked the first time and every FULL_CALLS calls from then on. In between, 128
- * bits from the processor's generator are enough: the state is unknown to all, and with them no
- * output comes twice, even if the machine that anew runs on was itself copied. Where the processor
- * has no generator, all others are asked each time.
+ * bits from the processor's generator, or where it has none from the firmware's, are enough: the
+ * state is unknown to all, and with them no output comes twice, even if the machine that anew runs
+ * on was itself copied. Where there is neither, jitter is collected each time.
  */
 #include "uefi.h"
 #include "sha256.h"
@@ -30,7 +30,7 @@
  * come from it, ask for more than is needed.
  */
 #define CPU_WORDS_FULL 64
-#define CPU_WORDS      2
+#define FRESH_WORDS    2
 
 /*
  * Demanded of the samples, with a wide margin over the one bit of each that counts: no value more
@@ -43,6 +43,9 @@
 #define JITTER_SAME_MAX      (JITTER_SAMPLES / 8)
 #define JITTER_LAGS          64
 #define JITTER_DIFFERENT_MIN (JITTER_SAMPLES / 2)
+
+/* The number of the digest that is the next state; those of outputs count from 0. */
+#define NEXT_STATE UINT32_MAX
 
 static const EFI_GUID rng_guid = EFI_RNG_PROTOCOL_GUID;
 
@@ -72,12 +75,21 @@ static bool add_cpu(struct sha256 *pool)
 	return true;
 }
 
+static bool firmware_seed(u8 seed[SEED_SIZE])
+{
+	static EFI_RNG_PROTOCOL *rng;
+
+	/* It takes long to find, and is there to stay. */
+	if (!rng)
+		rng = uefi_locate(&rng_guid);
+	return rng && !EFI_ERROR(rng->GetRNG(rng, NULL, SEED_SIZE, seed));
+}
+
 static bool add_firmware(struct sha256 *pool)
 {
-	EFI_RNG_PROTOCOL *rng = uefi_locate(&rng_guid);
 	u8 seed[SEED_SIZE] = {0};
 
-	if (!rng || EFI_ERROR(rng->GetRNG(rng, NULL, sizeof(seed), seed)))
+	if (!firmware_seed(seed))
 		return false;
 	sha256_add(pool, seed, sizeof(seed));
 	memset(seed, 0, sizeof(seed));
@@ -149,27 +161,44 @@ static bool seed(void)
 	return true;
 }
 
-/* The digest of @label, @number, the state and @fresh. */
-static void derive(u8 label, u32 number, const u64 fresh[CPU_WORDS], u8 digest[SHA256_SIZE])
+/* The digest of the state, @fresh and @number: of fewer bytes than a second block would take. */
+static void derive(u32 number, const u64 fresh[FRESH_WORDS], u8 digest[SHA256_SIZE])
 {
+	u8 input[SHA256_SIZE + FRESH_WORDS * sizeof(*fresh) + sizeof(number)];
 	struct sha256 hash;
 
+	memcpy(input, state, SHA256_SIZE);
+	memcpy(input + SHA256_SIZE, fresh, FRESH_WORDS * sizeof(*fresh));
+	memcpy(input + sizeof(input) - sizeof(number), &number, sizeof(number));
 	sha256_init(&hash);
-	sha256_add(&hash, &label, 1);
-	sha256_add(&hash, &number, sizeof(number));
-	sha256_add(&hash, state, sizeof(state));
-	sha256_add(&hash, fresh, CPU_WORDS * sizeof(*fresh));
+	sha256_add(&hash, input, sizeof(input));
 	sha256_end(&hash, digest);
+	memset(input, 0, sizeof(input));
+}
+
+/* 128 bits of a generator that counts. */
+static bool fresh_words(u64 fresh[FRESH_WORDS])
+{
+	u8 seed[SEED_SIZE];
+
+	if (cpu_words(fresh, FRESH_WORDS))
+		return true;
+	/* Not all firmware gives less than a whole seed. */
+	if (!firmware_seed(seed))
+		return false;
+	memcpy(fresh, seed, FRESH_WORDS * sizeof(*fresh));
+	memset(seed, 0, sizeof(seed));
+	return true;
 }
 
 enum hv_error host_entropy(void *buf, size_t length)
 {
-	u64 fresh[CPU_WORDS] = {0};
+	u64 fresh[FRESH_WORDS] = {0};
 	u8 block[SHA256_SIZE];
 	u8 *to = buf;
 
 	UEFI_CHECK_CONTEXT();
-	if (!calls_left || !cpu_words(fresh, CPU_WORDS)) {
+	if (!calls_left || !fresh_words(fresh)) {
 		if (!seed())
 			return HV_ENO_ENTROPY;
 		calls_left = FULL_CALLS;
@@ -178,12 +207,12 @@ enum hv_error host_entropy(void *buf, size_t length)
 	for (u32 number = 0; length; number++) {
 		size_t count = min_u64(length, sizeof(block));
 
-		derive('o', number, fresh, block);
+		derive(number, fresh, block);
 		memcpy(to, block, count);
 		to += count;
 		length -= count;
 	}
-	derive('s', 0, fresh, block);
+	derive(NEXT_STATE, fresh, block);
 	memcpy(state, block, sizeof(state));
 	memset(block, 0, sizeof(block));
 	memset(fresh, 0, sizeof(fresh));

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages from the firmware. Each piece is on a list, so that all of them go back at the end. */
+/*
+ * Pages from the firmware. Each piece is on a list, so that all of them go back at the end.
+ *
+ * The firmware takes thousands of instructions to find some, and to zero them takes as long. So
+ * what is small is cut from chunks that stay ours, whose free pages are zeroed already.
+ */
 #include "uefi.h"
 
 #include <hv/log.h>
@@ -13,15 +18,23 @@
 /* Descriptors that the memory map may grow by, through the allocation made to hold it. */
 #define MAP_SLACK 8
 
+#define CHUNK_PAGES 32u
+/* What host_refill_pages() sees to, and the most that is cut from a chunk. */
+#define SMALL_PAGES 16u
+
 struct piece {
 	struct piece *next;
 	EFI_PHYSICAL_ADDRESS base;
 	UINTN pages;
+	bool chunk;
+	u32 used; /* of a chunk: bit n, page n was given out */
 };
+
+static_assert(CHUNK_PAGES == 8 * sizeof(((struct piece *)0)->used), "a bit for each page");
 
 static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
 
-static struct piece *pieces;
+static struct piece *pieces; /* the last one that was taken first */
 
 /* Notes that @pages at @base are ours; gives them back to the firmware if that is impossible. */
 static enum hv_error piece_add(EFI_PHYSICAL_ADDRESS base, UINTN pages)
@@ -93,10 +106,77 @@ enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base)
 	return err;
 }
 
+/* ---- small pieces ---- */
+
+/* Where in the chunk @pages free ones are side by side: the bit of the first of each such place. */
+static u32 places(const struct piece *chunk, u32 pages)
+{
+	u32 free = ~chunk->used;
+
+	while (--pages)
+		free &= free >> 1;
+	return free;
+}
+
+/* A chunk with room for @pages; NULL without one. */
+static struct piece *find_room(u32 pages)
+{
+	struct piece *piece = pieces;
+
+	while (piece && !(piece->chunk && places(piece, pages)))
+		piece = piece->next;
+	return piece;
+}
+
+static struct piece *take_chunk(void)
+{
+	if (!memory_take(CHUNK_PAGES))
+		return NULL;
+	pieces->chunk = true;
+	return pieces;
+}
+
+static u32 page_bits(u32 first, u32 pages)
+{
+	return ((1u << pages) - 1) << first;
+}
+
+static void *cut(u32 pages)
+{
+	struct piece *chunk = find_room(pages);
+	u32 first;
+
+	if (!chunk)
+		chunk = take_chunk();
+	if (!chunk)
+		return NULL;
+	first = (u32)__builtin_ctz(places(chunk, pages));
+	chunk->used |= page_bits(first, pages);
+	return (void *)(chunk->base + first * PAGE_SIZE);
+}
+
+static void put_back(struct piece *chunk, void *ptr, u32 pages)
+{
+	u32 first = (u32)(((EFI_PHYSICAL_ADDRESS)ptr - chunk->base) / PAGE_SIZE);
+	u32 bits = page_bits(first, pages);
+
+	HV_ASSERT((chunk->used & bits) == bits);
+	memset(ptr, 0, pages * PAGE_SIZE);
+	chunk->used &= ~bits;
+}
+
+void host_refill_pages(void)
+{
+	UEFI_CHECK_CONTEXT();
+	/* Without one, whoever needs it is told. */
+	if (!find_room(SMALL_PAGES))
+		(void)take_chunk();
+}
+
 void *host_alloc_pages(u32 pages)
 {
 	UEFI_CHECK_CONTEXT();
-	return memory_take(pages);
+	return pages && pages <= SMALL_PAGES ? cut(pages) : memory_take(pages);
 }
 
 void host_free_pages(void *ptr, u32 pages)
@@ -105,9 +185,13 @@ void host_free_pages(void *ptr, u32 pages)
 	if (!ptr)
 		return;
 	for (struct piece **link = &pieces; *link; link = &(*link)->next) {
-		if ((*link)->base != (EFI_PHYSICAL_ADDRESS)ptr)
+		if ((EFI_PHYSICAL_ADDRESS)ptr - (*link)->base >= (*link)->pages * PAGE_SIZE)
 			continue;
-		HV_ASSERT((*link)->pages == pages);
+		if ((*link)->chunk) {
+			put_back(*link, ptr, pages);
+			return;
+		}
+		HV_ASSERT((*link)->base == (EFI_PHYSICAL_ADDRESS)ptr && (*link)->pages == pages);
 		piece_remove(link);
 		return;
 	}

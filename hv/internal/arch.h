@@ -37,7 +37,7 @@ u64 arch_counter_hz(void);
 
 /*
  * Besides, <arch/page.h> has page_copy() and page_zero() for whole pages of 4 KiB: guests' memory
- * is made of them, and the C library's functions are the smallest, not the fastest.
+ * is made of them, and the C library's functions have to suit any length.
  */
 
 /* How second-stage entries look. */

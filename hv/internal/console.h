@@ -16,6 +16,8 @@
 void console_init_vm(struct vm *vm);
 /* @vm is about to end: shows what it wrote last, and the monitor if it had the focus. */
 void console_forget_vm(struct vm *vm);
+/* @to takes the place of @from, which is about to end: what it wrote, and was typed for it. */
+void console_hand_over(struct vm *from, struct vm *to);
 
 /* Shows @vm, NULL for the monitor: what it wrote and nobody saw comes first. */
 void console_focus(struct vm *vm);

@@ -32,7 +32,10 @@ struct hv_exit {
 	/* MEMORY: where, and how. A second-stage fault: RAM to be filled in, or a device. */
 	gpa_t gpa;
 	bool is_write;
-	/* PIO, REG: the address (port or register number) and the access; MEMORY after decoding. */
+	/*
+	 * PIO, REG: the address (port or register number) and the access; MEMORY after decoding.
+	 * access.vcpu is in place beforehand, and stays.
+	 */
 	u64 address;
 	struct io_access access;
 	/* FAILED_ENTRY, SHUTDOWN, UNKNOWN: the cause in words. ARCH, UNKNOWN: the raw code. */

@@ -84,6 +84,11 @@ HV_MUST_CHECK enum hv_error host_alloc_blocks(u32 blocks, hpa_t *base);
 /* Contiguous zeroed 4 KiB pages; NULL when there are none. Given back by host_free_pages(). */
 void *host_alloc_pages(u32 pages);
 void host_free_pages(void *ptr, u32 pages);
+/*
+ * Prepares for host_alloc_pages() of up to 64 KiB in all, which takes next to no time then: the
+ * firmware takes long. To be called when nobody waits.
+ */
+void host_refill_pages(void);
 /* Free memory that the firmware reports, in bytes. */
 u64 host_memory_free(void);
 /* What anew has of the firmware's memory, bytes: its image, and all that it holds by the above. */

@@ -131,7 +131,8 @@ struct mem {
 	u64 *root;                 /* table of level 3 */
 	bool over_image;           /* on top of an image: fill in by 4 KiB, not 2 MiB */
 	struct mem_source *source; /* NULL: all of it is here. Of this layer alone */
-	bool stale; /* entries were changed or removed: flush before the next entry */
+	/* Entries were changed or removed, or the root has another: flush before the next entry. */
+	bool stale;
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */
@@ -154,6 +155,8 @@ struct mem_image {
 
 HV_MUST_CHECK enum hv_error mem_init(struct mem *mem, const struct stage2_format *format,
 				     struct pool *pool);
+/* The same without a single table, for mem_attach() to come: before it nothing may be accessed. */
+void mem_init_blank(struct mem *mem, const struct stage2_format *format, struct pool *pool);
 /* Gives everything back to the pool. */
 void mem_fini(struct mem *mem);
 
@@ -170,6 +173,9 @@ HV_MUST_CHECK enum hv_error mem_add_mapped(struct mem *mem, gpa_t base, u64 leng
 
 /* Whether @gpa lies in a slot, that is: is memory, not a device. */
 bool mem_covers(const struct mem *mem, gpa_t gpa);
+
+/* Whether all of @length bytes from @from are memory, and none are registers of the machine's. */
+bool mem_holds(const struct mem *mem, gpa_t from, u64 length);
 
 /*
  * Makes @gpa accessible after a second-stage fault. HV_OK: enter again (after a flush if

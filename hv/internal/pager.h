@@ -31,8 +31,12 @@ struct pager {
 struct pager *pager_alloc(void);
 void pager_close(struct pager *pager);
 
-/* When file and header are there: reads where the pages are. @why: STORE_WHY_MAX. */
-HV_MUST_CHECK enum hv_error pager_read_entries(struct pager *pager, char *why);
+/*
+ * When file and header are there: reads where the pages are, all of which @mem must have. @why:
+ * STORE_WHY_MAX.
+ */
+HV_MUST_CHECK enum hv_error pager_read_entries(struct pager *pager, const struct mem *mem,
+					       char *why);
 
 /* Makes @pager, of snapshot @name, that of @vm, whose layer is new; it ends with the layer. */
 void pager_attach(struct pager *pager, struct vm *vm, const char *name);

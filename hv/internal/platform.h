@@ -9,6 +9,8 @@
 #include <guest/boot.h>
 #include <internal/vm.h>
 
+struct testdev;
+
 /* What the resource allocator may give out: constant, one for each architecture. */
 struct platform_map {
 	u64 memory_base, memory_end; /* guest-physical, in units of arch_device_page() */

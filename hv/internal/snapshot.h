@@ -76,12 +76,14 @@ struct snapshot {
 	u64 wall;                /* seconds since 1970, 0: the machine had no clock */
 	u64 pages;               /* 4 KiB pages: of the layer that was frozen, or in its files */
 	u64 ns;                  /* that freezing it took */
+	u32 clones;              /* the number of the last one, in its name */
 	/* In memory, ready to be restored; root is NULL if it is not. */
 	struct mem_image image;
 	u8 *records;
 	size_t records_length; /* bytes */
 	/* On the volume. */
 	bool stored;
+	bool seen;                  /* when the volume was listed last */
 	u64 bytes;                  /* of its files */
 	char damage[STORE_WHY_MAX]; /* why they can't be used; empty: they can, as far as was looked
 				     */
@@ -95,6 +97,8 @@ enum snapshot_how {
 
 /* Finds the snapshots on the volume; what can't be read there is said in log lines. */
 void snapshot_init(const char *folder);
+/* Looks again: the volume may be another by now. */
+void snapshot_scan(void);
 
 /*
  * Takes a snapshot of @vm, which goes on as it was, over the frozen memory; @how: SNAPSHOT_*. While
@@ -120,7 +124,8 @@ struct restore_request {
 struct pager;
 
 /*
- * Puts the VM back to snapshot @s, in place, or makes it if it is not there. It stays paused if it
+ * Puts the VM back to snapshot @s, in place, or makes it if it is not there or is another machine
+ * (in memory, processors), whose place it then takes. It stays paused if it
  * was, or if the request says so, and runs on else, also if it was off or failed. What its console
  * had is kept. A snapshot on the volume is read and checked first. *@vm is the VM. On failure @why
  * says why and the VM is as it was; but when the id could not be put into guest memory at the end,
@@ -132,12 +137,19 @@ HV_MUST_CHECK enum hv_error snapshot_restore(struct snapshot *s,
 					     char *why);
 
 /*
- * Makes a new VM of a name of its own over snapshot @s, with intent `clone`; the request's vm is
- * not used. Errors as above; then there is no new VM.
+ * Makes a new VM over snapshot @s, with intent `clone` and a name of its own: that of the VM that
+ * was taken, and a number that no clone of @s has had. The request's vm is not used. Errors as
+ * above; then there is no new VM.
  */
 HV_MUST_CHECK enum hv_error snapshot_clone(struct snapshot *s,
 					   const struct restore_request *request, struct vm **vm,
 					   char *why);
+
+/*
+ * For want of memory: forgets the pages of a snapshot that is on the volume as well, from where it
+ * is read again when it is restored. False: there is none.
+ */
+bool snapshot_drop_image(void);
 
 struct snapshot *snapshot_find(const char *name);
 /* The first; the others follow by ->next. */
@@ -158,9 +170,12 @@ void snapshot_poll(void);
 /* Bytes that @s will have on the volume, and the pages of it that are not zeros in *@pages. */
 u64 stored_size(const struct snapshot *s, u64 *pages);
 
-/* Writes @s, whose image and records are in memory. s->bytes is set. */
-HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress,
-					 char *why);
+/*
+ * Writes @s, whose image and records are in memory. s->bytes is set. @replace and errors:
+ * volume_create().
+ */
+HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, bool replace,
+					 snapshot_progress *progress, char *why);
 
 /* Reads what the VM of @s is into s->config. */
 HV_MUST_CHECK enum hv_error stored_read_config(struct snapshot *s, char *why);

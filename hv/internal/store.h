@@ -95,6 +95,9 @@ struct store_io {
  */
 u32 crc32c(u32 crc, const void *buf, size_t length);
 
+/* Whether a page of 4 KiB is all zeros: such are not stored. */
+bool store_is_zero(const void *page);
+
 /* ---- writing ---- */
 
 struct store_writer {

@@ -76,6 +76,7 @@ struct lineage {
 /* The restore that the next first entry ends. Firmware context. */
 struct vm_restore {
 	bool waits; /* for the entry */
+	char snapshot[CONFIG_NAME_MAX];
 	enum restore_intent intent;
 	u64 started; /* host counter when it was asked for */
 };
@@ -128,10 +129,16 @@ struct vm {
  * and nothing is left behind. *@vm is owned by the table of VMs until vm_destroy().
  */
 HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm **vm);
-/* The same without a kernel, for state that is about to be restored; takes next to no memory. */
-HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, struct vm **vm);
+/*
+ * The same as @name and without a kernel, for state that is about to be restored; takes next to no
+ * memory.
+ */
+HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, const char *name,
+					    struct vm **vm);
 void vm_destroy(struct vm *vm);
 struct vm *vm_find(const char *name);
+/* A VM but @vm whose generation id is @id; NULL: there is none. */
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[16]);
 /* The first of all VMs; the others follow by ->next. */
 struct vm *vm_first(void);
 

@@ -19,6 +19,9 @@
 
 #define VOLUME_WHY_MAX 256
 
+/* What to do when a volume can't be used. */
+#define VOLUME_ELSEWHERE "name a folder of another volume as `snapshots` in [anew] of anew.conf"
+
 /* A snapshot that is read or written. It stays where it is: the context of @io is itself. */
 struct volume_file {
 	struct store_io io;
@@ -43,8 +46,9 @@ void volume_init(const char *folder);
 /*
  * Calls @each for every snapshot in the folder, the one that counts where there are several of a
  * name: @err is HV_OK when its header is good and all of its files are there in their lengths;
- * otherwise @why says what is wrong with it, and @header has what could be read. No folder is no
- * snapshots. HV_EIO, HV_ENOT_FOUND for a volume that is not there.
+ * otherwise @why says what is wrong with it, and @header has what could be read. Beside a whole one
+ * it deletes what a power cut left of an earlier or an unfinished one of its name, but not while
+ * one is written. No folder is no snapshots. HV_EIO, HV_ENOT_FOUND for a volume that is not there.
  */
 typedef void volume_each(void *ctx, const char *name, const struct store_header *header,
 			 enum hv_error err, const char *why);
@@ -61,12 +65,13 @@ HV_MUST_CHECK enum hv_error volume_open(struct volume_file *file, const char *na
  * Makes the files of a new snapshot @name of about @bytes, beside the one of that name that counts,
  * if there is one; *@generation is the one that it must have. Written from its beginning to its
  * end; only the header is written again. HV_EINVALID for what is no name, HV_EEXISTS for one that
- * differs from another's in capital letters alone, HV_ETOO_BIG, HV_ENO_SPACE, HV_EDENIED for a
- * volume that can't be written, HV_ENOT_FOUND for one that is not there, HV_EIO; there is nothing
- * to close then.
+ * differs from another's in capital letters alone, or, without @replace, when there is a snapshot
+ * of that name, be it whole or not, but for one that has no header yet; HV_ETOO_BIG, HV_ENO_SPACE,
+ * HV_EDENIED for a volume that can't be written, HV_ENOT_FOUND for one that is not there, HV_EIO;
+ * there is nothing to close then.
  */
 HV_MUST_CHECK enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes,
-					  u64 *generation, char *why);
+					  bool replace, u64 *generation, char *why);
 
 /*
  * Ends the reading or writing. A snapshot that was written whole (store_write_end() was HV_OK;

@@ -47,6 +47,16 @@ static void set(struct vm *vm, const char *text)
 			      text);
 		return;
 	}
+	if (!memcmp(id, vm->genid->id, sizeof(id))) {
+		monitor_error("%s has that id already; `genid %s rotate` draws a new one",
+			      vm->config.name, vm->config.name);
+		return;
+	}
+	if (vm_with_id(vm, id)) {
+		monitor_error("%s has that id, and two VMs must not share it",
+			      vm_with_id(vm, id)->config.name);
+		return;
+	}
 	err = vmgenid_update(vm->genid, id);
 	if (err)
 		monitor_error("the id of %s can't be set: %s; it keeps the one it has",

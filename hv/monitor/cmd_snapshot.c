@@ -88,7 +88,7 @@ static void format_time(const struct snapshot *s, char *buf, size_t size)
 static const char *where(const struct snapshot *s)
 {
 	if (s->damage[0])
-		return "damaged: ";
+		return "unusable: ";
 	if (!s->stored)
 		return "memory";
 	return s->image.root ? "volume, memory" : "volume";
@@ -99,6 +99,7 @@ static bool cmd_snapshots(u32 count, char **args)
 	(void)args;
 	if (count)
 		return false;
+	snapshot_scan();
 	if (!snapshot_first()) {
 		console_print("no snapshots; `snapshot VM NAME` takes one\n");
 		return true;
@@ -141,7 +142,7 @@ static bool cmd_check(u32 count, char **args)
 
 static bool cmd_delete(u32 count, char **args)
 {
-	char why[SNAPSHOT_WHY_MAX], name[CONFIG_NAME_MAX];
+	char why[SNAPSHOT_WHY_MAX], name[CONFIG_NAME_MAX], quoted[EVENT_STRING_MAX];
 	struct snapshot *s;
 
 	if (count != 1)
@@ -150,10 +151,12 @@ static bool cmd_delete(u32 count, char **args)
 	if (!s)
 		return true;
 	memcpy(name, s->name, sizeof(name));
-	if (snapshot_delete(s, why))
+	if (snapshot_delete(s, why)) {
 		monitor_error("%s", why);
-	else
-		console_print("snapshot %s is deleted\n", name);
+		return true;
+	}
+	console_print("snapshot %s is deleted\n", name);
+	event("deleted", "\"name\":%s", event_string(quoted, name));
 	return true;
 }
 
@@ -262,18 +265,20 @@ static bool cmd_clone(u32 count, char **args)
 {
 	struct restore_request request = {.started = arch_counter(), .progress = monitor_progress};
 	const char *name = NULL;
-	u32 wanted = 1;
+	u32 wanted = 1, counts = 0;
 	struct snapshot *s;
 
 	for (u32 i = 0; i < count; i++) {
 		if (!strcmp(args[i], "--paused"))
 			request.paused = true;
-		else if (!name && args[i][0] != '-')
+		else if (args[i][0] == '-')
+			return false;
+		else if (!name)
 			name = args[i];
-		else
+		else if (!counts++)
 			wanted = parse_count(args[i]);
 	}
-	if (!name)
+	if (!name || counts > 1)
 		return false;
 	if (!wanted) {
 		monitor_error("that is no number of clones; from 1 to %u", CLONES_MAX);

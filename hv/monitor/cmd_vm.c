@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <internal/console.h>
+#include <internal/event.h>
 #include <internal/monitor.h>
 
 static bool cmd_console(u32 count, char **args)
@@ -76,6 +77,7 @@ static bool cmd_reset(u32 count, char **args)
 
 static bool cmd_end(u32 count, char **args)
 {
+	char name[EVENT_STRING_MAX];
 	struct vm *vm;
 
 	if (count != 1)
@@ -84,6 +86,7 @@ static bool cmd_end(u32 count, char **args)
 	if (!vm)
 		return true;
 	console_print("%s has ended; snapshots of it are kept\n", vm->config.name);
+	event("ended", "\"vm\":%s", event_string(name, vm->config.name));
 	vm_destroy(vm);
 	return true;
 }
@@ -103,6 +106,6 @@ const struct monitor_command monitor_vm_commands[] = {
 	{"resume", "[VM]", "let it go on", cmd_resume},
 	{"reset", "VM", "as if its reset button were pressed", cmd_reset},
 	{"end", "VM", "end it and give its memory back", cmd_end},
-	{"exit", "", "end all VMs and give the machine back to its firmware", cmd_exit},
+	{"exit", "", "end all, and go back to the firmware", cmd_exit},
 	{0},
 };

@@ -9,6 +9,8 @@
 #define PROMPT  "anew> "
 #define HISTORY 8
 
+#define HELP_COLUMN 36
+
 #define KEY_CTRL_C    0x03
 #define KEY_BACKSPACE 0x08
 #define KEY_CTRL_U    0x15
@@ -83,17 +85,24 @@ struct vm *monitor_vm(const char *name)
 
 /* ---- commands ---- */
 
+static void help_line(const char *name, const char *usage, const char *text)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "%s %s", name, usage);
+	console_print("  %-*s ", HELP_COLUMN, left);
+	/* What it does has a column of its own, on lines that any console has room for. */
+	if (strlen(left) > HELP_COLUMN)
+		console_print("\n  %*s ", HELP_COLUMN, "");
+	console_print("%s\n", text);
+}
+
 static void help(void)
 {
-	for (u32 i = 0; i < ARRAY_COUNT(tables); i++) {
-		for (const struct monitor_command *c = tables[i]; c->name; c++) {
-			char left[64];
-
-			snprintf(left, sizeof(left), "%s %s", c->name, c->usage);
-			console_print("  %-44s %s\n", left, c->help);
-		}
-	}
-	console_print("  %-44s %s\n", "help", "this list");
+	for (u32 i = 0; i < ARRAY_COUNT(tables); i++)
+		for (const struct monitor_command *c = tables[i]; c->name; c++)
+			help_line(c->name, c->usage, c->help);
+	help_line("help", "", "this list");
 	console_print("VM may be left out where it is in [] and there is only one. Ctrl-] changes "
 		      "between a\nguest's console and this prompt.\n");
 }
@@ -148,7 +157,7 @@ void monitor_prompt(void)
 	length = 0;
 	history_back = 0;
 	prompting = true;
-	console_print(PROMPT);
+	console_write_text(PROMPT, sizeof(PROMPT) - 1);
 	event("prompt", "%s", "");
 }
 

@@ -7,18 +7,26 @@
 static u64 began; /* host counter */
 static u32 shown; /* tenths that were shown */
 static bool in_line;
+static const char *doing; /* what was shown last */
 
 void monitor_progress_begin(void)
 {
 	began = arch_counter();
 	shown = 0;
 	in_line = false;
+	doing = NULL;
 }
 
 void monitor_progress(const char *what, u64 done, u64 all)
 {
 	u32 tenths = (u32)muldiv_u64(min_u64(done, all), 10, max_u64(all, 1));
 
+	if (doing != what) {
+		monitor_progress_end();
+		in_line = false;
+		shown = 0;
+		doing = what;
+	}
 	if (tenths <= shown || arch_counter() - began < arch_counter_hz())
 		return;
 	if (!in_line)

@@ -161,8 +161,7 @@ static enum hv_error check_one(const struct vm_record *record, const u8 *fields,
 	if (!desc->check)
 		return HV_OK;
 	/* What is not saved stays as it is: checks may compare with it. */
-	memcpy(scratch, record->obj, desc->size);
-	state_unpack(desc, scratch, fields);
+	state_unpack_copy(desc, scratch, record->obj, fields);
 	err = desc->check(scratch, &reason);
 	if (err)
 		snprintf(why, RECORDS_WHY_MAX, "record %s.%u: %s", desc->name, record->instance,

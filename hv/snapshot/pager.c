@@ -2,6 +2,7 @@
 #include <internal/host.h>
 #include <internal/pager.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,22 @@ void pager_close(struct pager *pager)
 
 /* ---- where the pages are ---- */
 
-enum hv_error pager_read_entries(struct pager *pager, char *why)
+static enum hv_error check_places(const struct store_chunk *chunk, const struct mem *mem, char *why)
+{
+	for (u32 i = 0; i < chunk->count; i++) {
+		u64 gpa = chunk->entries[i].gpa;
+
+		if (!mem_holds(mem, GPA(gpa), PAGE_SIZE)) {
+			snprintf(why, STORE_WHY_MAX,
+				 "page at %llxh: no memory of the guest is there",
+				 (unsigned long long)gpa);
+			return HV_ECORRUPT;
+		}
+	}
+	return HV_OK;
+}
+
+enum hv_error pager_read_entries(struct pager *pager, const struct mem *mem, char *why)
 {
 	struct store_chunk *chunk = (struct store_chunk *)(void *)pager->pages;
 	struct store_reader reader;
@@ -46,6 +62,8 @@ enum hv_error pager_read_entries(struct pager *pager, char *why)
 	while (reader.pages_left) {
 		enum hv_error err = store_read_entries(&reader, chunk, why);
 
+		if (!err)
+			err = check_places(chunk, mem, why);
 		if (err)
 			return err;
 		memcpy(&pager->entries[at], chunk->entries,
@@ -93,15 +111,13 @@ static enum hv_error bring_cluster(struct pager *pager, u64 number, char *why)
 {
 	u32 count = cluster_at(pager, number);
 	struct store_entry *entries = &pager->entries[number];
-	enum hv_error err = HV_OK;
+	enum hv_error err, refilled = HV_OK;
 
-	if (machine_pool.free_pages < 2 * PAGER_CLUSTER)
-		err = pool_refill();
-	if (err)
-		snprintf(why, STORE_WHY_MAX, "no guest memory is left");
-	if (!err)
-		err = store_read_pages(&pager->file.io, &pager->header, number, entries, count,
-				       pager->pages, why);
+	/* Each may need tables of three levels. Where there is no more, there may be enough. */
+	if (machine_pool.free_pages < 4 * PAGER_CLUSTER)
+		refilled = pool_refill();
+	err = store_read_pages(&pager->file.io, &pager->header, number, entries, count,
+			       pager->pages, why);
 	for (u32 i = 0; !err && i < count; i++) {
 		/* Before it is in its place, or that place would be asked for. */
 		entries[i].zero = 1;
@@ -110,7 +126,8 @@ static enum hv_error bring_cluster(struct pager *pager, u64 number, char *why)
 				PAGE_SIZE);
 		if (err)
 			snprintf(why, STORE_WHY_MAX, "page at %llxh: %s",
-				 (unsigned long long)entries[i].gpa, hv_error_text(err));
+				 (unsigned long long)entries[i].gpa,
+				 refilled ? "no guest memory is left" : hv_error_text(err));
 	}
 	return err;
 }
@@ -214,6 +231,7 @@ enum hv_error pager_complete(struct vm *vm, snapshot_progress *progress, char *w
 		if (progress)
 			progress("reading", (all - pager->left) * PAGE_SIZE, all * PAGE_SIZE);
 		err = bring_next(pager, why);
+		(void)sched_run_ready();
 	}
 	return err;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
+#include <internal/console.h>
 #include <internal/event.h>
 #include <internal/host.h>
 #include <internal/pager.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <internal/snapshot.h>
 #include <internal/volume.h>
 #include <stdio.h>
@@ -17,6 +19,8 @@
 static struct snapshot *snapshots;
 /* What the VM held that was restored last, until snapshot_poll(); root is NULL without any. */
 static struct mem_image given_up;
+/* The one that is being restored: its image is needed. */
+static const struct snapshot *in_hand;
 
 static void give_back(void)
 {
@@ -48,10 +52,18 @@ static struct snapshot *alloc_snapshot(const char *name)
 	return s;
 }
 
-static void free_snapshot(struct snapshot *s)
+/* What of @s is in memory, but for its entry in the table. */
+static void forget(struct snapshot *s)
 {
 	mem_image_fini(&s->image);
 	host_free_pages(s->records, (u32)pages_of(s->records_length));
+	s->records = NULL;
+	s->records_length = 0;
+}
+
+static void free_snapshot(struct snapshot *s)
+{
+	forget(s);
 	host_free_pages(s, (u32)pages_of(sizeof(*s)));
 }
 
@@ -73,40 +85,71 @@ static void unlink_snapshot(struct snapshot *s)
 	*link = s->next;
 }
 
+/* What the volume says of @s, which is not in memory. */
+static void describe(struct snapshot *s, const struct store_header *header, enum hv_error err,
+		     const char *why)
+{
+	s->stored = true;
+	snprintf(s->damage, sizeof(s->damage), "%s", err ? why : "");
+	memcpy(s->id, header->id, sizeof(s->id));
+	memcpy(s->parent.id, header->parent, sizeof(s->parent.id));
+	memcpy(s->parent.name, header->parent_name, sizeof(s->parent.name));
+	memcpy(s->config.name, header->vm, sizeof(s->config.name));
+	memcpy(s->arch, header->arch, sizeof(s->arch));
+	s->wall = header->wall;
+	s->pages = header->page_count;
+	s->bytes = header->length;
+}
+
 static void found(void *ctx, const char *name, const struct store_header *header, enum hv_error err,
 		  const char *why)
 {
-	struct snapshot *s = alloc_snapshot(name);
+	struct snapshot *s = snapshot_find(name);
 
 	(void)ctx;
 	if (!s) {
-		log_error("no memory to list the snapshot %s", name);
+		s = alloc_snapshot(name);
+		if (!s) {
+			log_error("no memory to list the snapshot %s", name);
+			return;
+		}
+		link_snapshot(s);
+	}
+	s->seen = true;
+	if (!s->image.root)
+		describe(s, header, err, why);
+	else
+		s->stored = !err && !memcmp(s->id, header->id, sizeof(s->id));
+}
+
+void snapshot_scan(void)
+{
+	struct snapshot *next;
+	enum hv_error err;
+
+	for (struct snapshot *s = snapshots; s; s = s->next)
+		s->seen = false;
+	err = volume_list(found, NULL);
+	if (err) {
+		log_warn("the snapshots on the volume can't be listed: %s", hv_error_text(err));
 		return;
 	}
-	s->stored = true;
-	if (err) {
-		snprintf(s->damage, sizeof(s->damage), "%s", why);
-	} else {
-		memcpy(s->id, header->id, sizeof(s->id));
-		memcpy(s->parent.id, header->parent, sizeof(s->parent.id));
-		memcpy(s->parent.name, header->parent_name, sizeof(s->parent.name));
-		memcpy(s->config.name, header->vm, sizeof(s->config.name));
-		memcpy(s->arch, header->arch, sizeof(s->arch));
-		s->wall = header->wall;
-		s->pages = header->page_count;
-		s->bytes = header->length;
+	for (struct snapshot *s = snapshots; s; s = next) {
+		next = s->next;
+		if (s->seen || !s->stored)
+			continue;
+		s->stored = false;
+		if (s->image.root)
+			continue;
+		unlink_snapshot(s);
+		free_snapshot(s);
 	}
-	link_snapshot(s);
 }
 
 void snapshot_init(const char *folder)
 {
-	enum hv_error err;
-
 	volume_init(folder);
-	err = volume_list(found, NULL);
-	if (err)
-		log_warn("the snapshots in %s can't be listed: %s", folder, hv_error_text(err));
+	snapshot_scan();
 }
 
 void snapshot_fini(void)
@@ -120,14 +163,34 @@ void snapshot_fini(void)
 	}
 }
 
+bool snapshot_drop_image(void)
+{
+	for (struct snapshot *s = snapshots; s; s = s->next) {
+		if (!s->stored || !s->image.root || s == in_hand)
+			continue;
+		log_info("snapshot %s is on the volume alone from now on: its memory is needed",
+			 s->name);
+		forget(s);
+		return true;
+	}
+	return false;
+}
+
 /* VMs that still need the files of the snapshot @name do without them from now on. */
 static enum hv_error complete_users(const char *name, snapshot_progress *progress, char *why)
 {
 	enum hv_error err = HV_OK;
 
-	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next)
+	for (struct vm *vm = vm_first(); !err && vm; vm = vm->next) {
+		bool failed = vm->state == VM_FAILED;
+
 		if (pager_uses(vm, name))
 			err = pager_complete(vm, progress, why);
+		/* One that had failed before, perhaps because of them, is no reason to keep them.
+		 */
+		if (failed)
+			err = HV_OK;
+	}
 	return err;
 }
 
@@ -142,6 +205,12 @@ enum hv_error snapshot_delete(struct snapshot *s, char *why)
 	unlink_snapshot(s);
 	free_snapshot(s);
 	return HV_OK;
+}
+
+static void set_lineage(struct vm *vm, const struct snapshot *s)
+{
+	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
+	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 }
 
 /* ---- taking ---- */
@@ -283,9 +352,13 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 	if (err)
 		return err;
 	s->ns = muldiv_u64(arch_counter() - started, NS_PER_SEC, arch_counter_hz());
+	/* Now, as a guest may reboot while it is written, and then came from none. */
+	set_lineage(vm, s);
 	if (!(how & SNAPSHOT_MEMORY))
-		err = stored_write(s, progress, why);
+		err = stored_write(s, how & SNAPSHOT_REPLACE, progress, why);
 	if (err) {
+		if (!memcmp(vm->lineage.id, s->id, sizeof(s->id)))
+			vm->lineage = s->parent;
 		free_snapshot(s);
 		return err;
 	}
@@ -295,8 +368,6 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 		free_snapshot(before);
 	}
 	link_snapshot(s);
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
 	*out = s;
 	return HV_OK;
 }
@@ -325,6 +396,29 @@ static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES], char *why)
 	return err;
 }
 
+/* The id that @vm would have by the records of @index is no other VM's. */
+static enum hv_error check_id(const struct vm *vm, const struct snapshot *s,
+			      const struct records_index *index, char *why)
+{
+	const struct vm *other = NULL;
+
+	for (u32 i = 0; i < vm->record_count && !other; i++) {
+		struct vmgenid loaded = {0};
+
+		if (vm->records[i].desc != &vmgenid_state)
+			continue;
+		state_unpack(&vmgenid_state, &loaded, index->fields[i]);
+		other = vm_with_id(vm, loaded.id);
+	}
+	if (!other)
+		return HV_OK;
+	snprintf(why, SNAPSHOT_WHY_MAX,
+		 "%s has the id of snapshot %s already, and two VMs must not share it; choose an "
+		 "intent with a new id",
+		 other->config.name, s->name);
+	return HV_EEXISTS;
+}
+
 /* What a VM is put back to: an image, or one without pages and what brings them. */
 struct memory {
 	struct mem_image image;
@@ -336,7 +430,7 @@ struct memory {
  * when the image of @s is all of it; its pager is the VM's afterwards.
  */
 static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct memory *lazy,
-			     char *why)
+			     bool new_id, char *why)
 {
 	struct records_index index;
 	enum hv_error err = records_parse(vm->records, vm->record_count, s->records,
@@ -344,6 +438,8 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct mem
 
 	if (!err)
 		err = records_check(vm->records, vm->record_count, &index, why);
+	if (!err && !new_id)
+		err = check_id(vm, s, &index, why);
 	if (err)
 		return err;
 	give_back();
@@ -383,11 +479,15 @@ static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *w
 	if (memcmp(vm->genid->id, id, VMGENID_BYTES))
 		err = vmgenid_update(vm->genid, id);
 	if (err) {
-		vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
+		/* When the page could not be read from the volume, that has been said. */
+		bool said = vm->state == VM_FAILED;
+
 		snprintf(why, SNAPSHOT_WHY_MAX,
-			 "%s was restored, but its new id can't be written: %s; it must not run "
-			 "with the old one, restore it again",
-			 vm->config.name, hv_error_text(err));
+			 "%s was restored, but its new id can't be written: %.120s; it must not "
+			 "run with the old one, restore it again",
+			 vm->config.name, said ? vm->cause : hv_error_text(err));
+		if (!said)
+			vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
 		return err;
 	}
 	vmgenid_notify_guest(vm->genid);
@@ -403,8 +503,14 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	memcpy(config->kernel, s->config.kernel, sizeof(config->kernel));
 	memcpy(config->initrd, s->config.initrd, sizeof(config->initrd));
 	memcpy(config->cmdline, s->config.cmdline, sizeof(config->cmdline));
-	memcpy(vm->lineage.id, s->id, sizeof(vm->lineage.id));
-	memcpy(vm->lineage.name, s->name, sizeof(vm->lineage.name));
+	set_lineage(vm, s);
+}
+
+/* What was typed and not read yet is there for the state that was put in its place. */
+static void take_input(struct vm *vm)
+{
+	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
+		vm->console_input(vm->console_input_ctx);
 }
 
 /* @vm has the shape of @s, whose memory is there. */
@@ -417,7 +523,7 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	enum hv_error err;
 
 	vm_pause(vm);
-	err = replace(vm, s, lazy, why);
+	err = replace(vm, s, lazy, new_id, why);
 	if (err) {
 		if (running)
 			vm_resume(vm);
@@ -427,39 +533,31 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 		err = renew_id(vm, id, why);
 	if (err)
 		return err;
-	if (vm->console_input && vm->console.in_head != vm->console.in_tail)
-		vm->console_input(vm->console_input_ctx);
+	take_input(vm);
 	take_over(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
-	if (!stays)
+	memcpy(vm->restore.snapshot, s->name, sizeof(vm->restore.snapshot));
+	if (!stays) {
 		vm_resume(vm);
+		sched_next(vm);
+	}
 	return HV_OK;
 }
 
-/* Whether the machine of @vm is one that @s was taken of. */
-static enum hv_error check_shape(const struct vm *vm, const struct snapshot *s, char *why)
+/* Whether the machine of @vm is one that @s could have been taken of. */
+static bool has_shape(const struct vm *vm, const struct snapshot *s)
 {
 	const struct vm_config *is = &vm->config, *was = &s->config;
 
-	if (is->memory == was->memory && is->vcpus == was->vcpus && is->testdev == was->testdev)
-		return HV_OK;
-	snprintf(why, SNAPSHOT_WHY_MAX,
-		 "%s is another machine (%llu MiB, %u vcpus) than the one in snapshot %s (%llu "
-		 "MiB, %u vcpus); `end %s` makes room for it",
-		 is->name, (unsigned long long)(is->memory >> 20), is->vcpus, s->name,
-		 (unsigned long long)(was->memory >> 20), was->vcpus, is->name);
-	return HV_EBUSY;
+	return is->memory == was->memory && is->vcpus == was->vcpus && is->testdev == was->testdev;
 }
 
 /* A VM @name for @s, with nothing in it. */
 static enum hv_error make_vm(const struct snapshot *s, const char *name, struct vm **vm, char *why)
 {
-	struct vm_config config = s->config;
-	enum hv_error err;
+	enum hv_error err = vm_create_blank(&s->config, name, vm);
 
-	snprintf(config.name, sizeof(config.name), "%s", name);
-	err = vm_create_blank(&config, vm);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX, "the VM %s can't be made: %s; `log` says more",
 			 name, hv_error_text(err));
@@ -484,14 +582,14 @@ static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
 	return err;
 }
 
-static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
-				  const struct restore_request *request, char *why)
+static enum hv_error load_and_put_back(struct vm *vm, struct snapshot *s,
+				       const struct restore_request *request, char *why)
 {
 	bool new_id = intent_wants_new_id(request->intent);
 	u8 id[VMGENID_BYTES];
-	enum hv_error err = check_shape(vm, s, why);
+	enum hv_error err = HV_OK;
 
-	if (!err && new_id)
+	if (new_id)
 		err = draw_id(vm, id, why);
 	if (err)
 		return err;
@@ -504,45 +602,91 @@ static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
 	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
 }
 
+static enum hv_error restore_into(struct vm *vm, struct snapshot *s,
+				  const struct restore_request *request, char *why)
+{
+	enum hv_error err;
+
+	in_hand = s;
+	err = load_and_put_back(vm, s, request, why);
+	in_hand = NULL;
+	return err;
+}
+
+/* @vm has taken the place of @old, which may be NULL. */
+static void end_old(struct vm *old, struct vm *vm)
+{
+	if (!old)
+		return;
+	console_hand_over(old, vm);
+	vm_destroy(old);
+	take_input(vm);
+}
+
+/*
+ * Restores @s into a new VM @name, in the place of @old, which has another shape, or of none. On
+ * failure there is @old as it was.
+ */
+static enum hv_error restore_anew(struct snapshot *s, const struct restore_request *request,
+				  const char *name, struct vm *old, struct vm **out, char *why)
+{
+	char kept[CONFIG_NAME_MAX];
+	enum hv_error err;
+	struct vm *vm;
+
+	/* No two VMs have the same name, not even for so long. */
+	if (old) {
+		memcpy(kept, old->config.name, sizeof(kept));
+		name = kept;
+		memset(old->config.name, 0, sizeof(old->config.name));
+	}
+	err = make_vm(s, name, &vm, why);
+	if (!err) {
+		/* Those that are made begin paused, but that is not how it was left. */
+		vm->state = old && old->state == VM_PAUSED ? VM_PAUSED : VM_OFF;
+		err = restore_into(vm, s, request, why);
+		if (err)
+			vm_destroy(vm);
+	}
+	if (!err) {
+		end_old(old, vm);
+		*out = vm;
+	} else if (old) {
+		memcpy(old->config.name, kept, sizeof(kept));
+	}
+	return err;
+}
+
 enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
 			       struct vm **out, char *why)
 {
-	const char *name = request->vm ? request->vm : s->config.name;
+	const char *name = request->vm;
 	enum hv_error err = HV_OK;
-	bool made = false;
 	struct vm *vm;
 
 	if (!s->image.root)
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
+	if (!name)
+		name = s->config.name;
 	vm = vm_find(name);
-	if (!vm) {
-		err = make_vm(s, name, &vm, why);
-		if (err)
-			return err;
-		made = true;
-		/* Those that are made begin paused, but that is not how it was left. */
-		vm->state = VM_OFF;
-	}
-	err = restore_into(vm, s, request, why);
-	/* One whose id could not be written stays, failed, to be looked at. */
-	if (err && made && vm->state == VM_OFF)
-		vm_destroy(vm);
+	if (!vm || !has_shape(vm, s))
+		return restore_anew(s, request, name, vm, out, why);
 	*out = vm;
-	return err;
+	return restore_into(vm, s, request, why);
 }
 
-/* A name for a clone of @name: with the lowest number that no VM has. */
-static void clone_name(char to[CONFIG_NAME_MAX], const char *name)
+/* A name for the next clone of @s: with a number that none has had, as far as that is known. */
+static void clone_name(char to[CONFIG_NAME_MAX], struct snapshot *s)
 {
-	u32 number = 0;
-
 	do {
 		char suffix[12];
-		int length = snprintf(suffix, sizeof(suffix), "-%u", ++number);
+		int length = snprintf(suffix, sizeof(suffix), "-%u", ++s->clones);
+		size_t at = strnlen(s->config.name, CONFIG_NAME_MAX - 1 - (size_t)length);
 
-		snprintf(to, CONFIG_NAME_MAX, "%.*s%s", CONFIG_NAME_MAX - 1 - length, name, suffix);
+		memcpy(to, s->config.name, at);
+		memcpy(to + at, suffix, (size_t)length + 1);
 	} while (vm_find(to));
 }
 
@@ -557,15 +701,15 @@ enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *r
 		err = stored_read_config(s, why);
 	if (err)
 		return err;
-	clone_name(name, s->config.name);
-	clone.vm = name;
+	clone_name(name, s);
 	clone.intent = INTENT_CLONE;
-	return snapshot_restore(s, &clone, out, why);
+	return restore_anew(s, &clone, name, NULL, out, why);
 }
 
 void snapshot_poll(void)
 {
 	give_back();
+	host_refill_pages();
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 		u64 ticks;
@@ -578,8 +722,8 @@ void snapshot_poll(void)
 		event("restored",
 		      "\"vm\":%s,\"snapshot\":%s,\"intent\":\"%s\",\"new_id\":%s,"
 		      "\"counter\":%llu,\"ns\":%llu",
-		      event_string(name, vm->config.name), event_string(snapshot, vm->lineage.name),
-		      intent_text(vm->restore.intent),
+		      event_string(name, vm->config.name),
+		      event_string(snapshot, vm->restore.snapshot), intent_text(vm->restore.intent),
 		      intent_wants_new_id(vm->restore.intent) ? "true" : "false",
 		      (unsigned long long)ticks,
 		      (unsigned long long)muldiv_u64(ticks, NS_PER_SEC, arch_counter_hz()));

@@ -62,6 +62,11 @@ static bool is_zero(const void *buf, size_t length)
 	return true;
 }
 
+bool store_is_zero(const void *page)
+{
+	return is_zero(page, PAGE_SIZE);
+}
+
 /* ---- what both sides compute ---- */
 
 static u32 id_crc(const struct store_header *header)
@@ -269,7 +274,7 @@ enum hv_error store_write_page(struct store_writer *writer, gpa_t gpa, const voi
 
 	if (gpa.v % PAGE_SIZE || gpa.v >= GPA_END || gpa.v < writer->last)
 		return HV_EINVALID;
-	if (is_zero(page, PAGE_SIZE)) {
+	if (store_is_zero(page)) {
 		writer->last = gpa.v + 1;
 		return HV_OK;
 	}
@@ -464,7 +469,7 @@ static enum hv_error check_page(u32 begin, const struct store_entry *entry, cons
 
 	if (entry->crc != crc32c(begin, page, PAGE_SIZE))
 		return refuse(why, "page at %llxh is damaged", gpa);
-	if (is_zero(page, PAGE_SIZE))
+	if (store_is_zero(page))
 		return refuse(why, "page at %llxh is all zeros, such are not stored", gpa);
 	return HV_OK;
 }

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COUNT_PAGES 1024u /* that are looked at before VMs run again */
+#define LOW_PAGES   64u   /* that are left in the pool when it is filled up */
+
 #define BUFFER_PAGES ((u32)(STORE_CHUNK_BYTES / PAGE_SIZE))
 
 /* What the area `meta` is about: the machine, without its state. */
@@ -45,22 +48,11 @@ static void go_on(snapshot_progress *progress, const char *what, u64 done, u64 a
 
 /* ---- writing ---- */
 
-static bool is_zero_page(const u8 *page)
-{
-	const u64 *words = (const u64 *)(const void *)page;
-	u64 any = 0;
-
-	for (size_t i = 0; i < PAGE_SIZE / sizeof(u64) && !any; i += 8)
-		any = words[i] | words[i + 1] | words[i + 2] | words[i + 3] | words[i + 4] |
-		      words[i + 5] | words[i + 6] | words[i + 7];
-	return !any;
-}
-
 static size_t meta_size(void)
 {
-	struct vm_record table[META_RECORDS];
+	static const struct vm_record table[META_RECORDS] = {{.desc = &vm_config_state},
+							     {.desc = &mem_layout_state}};
 
-	meta_table(NULL, table);
 	return records_size(table, META_RECORDS);
 }
 
@@ -68,10 +60,13 @@ u64 stored_size(const struct snapshot *s, u64 *pages)
 {
 	u64 areas = ALIGN_UP(meta_size(), PAGE_SIZE) + ALIGN_UP(s->records_length, PAGE_SIZE);
 	const u8 *page;
-	u64 count = 0;
+	u64 count = 0, seen = 0;
 
-	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE)
-		count += !is_zero_page(page);
+	for (u64 at = 0; (page = mem_image_next(&s->image, &at)); at += PAGE_SIZE) {
+		count += !store_is_zero(page);
+		if (++seen % COUNT_PAGES == 0)
+			(void)sched_run_ready();
+	}
 	*pages = count;
 	return sizeof(struct store_header) + areas +
 	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
@@ -129,7 +124,7 @@ static enum hv_error write_all(struct volume_file *file, const struct snapshot *
 	return err ? err : write_pages(&writer, s, all, progress);
 }
 
-enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *progress, char *why)
 {
 	static struct store_header about;
 	u8 *buffer = host_alloc_pages(BUFFER_PAGES);
@@ -140,15 +135,16 @@ enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char
 	if (!buffer)
 		return no_memory(s, why);
 	bytes = stored_size(s, &pages);
-	err = volume_create(&file, s->name, bytes, &generation, why);
+	err = volume_create(&file, s->name, bytes, replace, &generation, why);
 	if (!err) {
 		describe(s, generation, file.part_bytes, &about);
 		err = write_all(&file, s, bytes, buffer, &about, progress);
 		volume_close(&file, !err);
 		if (err)
 			snprintf(why, SNAPSHOT_WHY_MAX,
-				 "snapshot %s can't be written: %s; nothing was changed", s->name,
-				 hv_error_text(err));
+				 "snapshot %s can't be written: %s; nothing was changed; `delete` "
+				 "another one, or " VOLUME_ELSEWHERE,
+				 s->name, hv_error_text(err));
 	}
 	host_free_pages(buffer, BUFFER_PAGES);
 	if (err)
@@ -195,32 +191,66 @@ static void blame(const struct snapshot *s, const char *reason, char *why)
 	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
 }
 
+/* An area of records, checked, into *@area: pages of store_area_size(), which are the caller's. */
+static enum hv_error read_area(const struct volume_file *file, const struct snapshot *s,
+			       const struct store_header *header, enum store_area which, u8 **area,
+			       char *why)
+{
+	u32 pages = (u32)pages_of(store_area_size(header, which));
+	char reason[STORE_WHY_MAX];
+	enum hv_error err;
+
+	if (!pages) {
+		blame(s, "it has no records", why);
+		return HV_ECORRUPT;
+	}
+	*area = host_alloc_pages(pages);
+	if (!*area)
+		return no_memory(s, why);
+	err = store_read_area(&file->io, header, which, *area, reason);
+	if (err) {
+		blame(s, reason, why);
+		host_free_pages(*area, pages);
+	}
+	return err;
+}
+
+static enum hv_error parse_meta(const struct store_header *header, const u8 *area,
+				struct meta *meta, char *why)
+{
+	struct vm_record table[META_RECORDS];
+	struct records_index index;
+	enum hv_error err;
+
+	memset(meta, 0, sizeof(*meta));
+	meta_table(meta, table);
+	err = records_parse(table, META_RECORDS, area, header->meta_length, &index, why);
+	if (!err)
+		err = records_check(table, META_RECORDS, &index, why);
+	if (err)
+		return err;
+	records_commit(table, META_RECORDS, &index);
+	/* The header's is what the snapshot was listed with. */
+	if (!strcmp(meta->config.name, header->vm))
+		return HV_OK;
+	snprintf(why, RECORDS_WHY_MAX, "record config.0: the VM is %s, and %s in the header",
+		 meta->config.name, header->vm);
+	return HV_ECORRUPT;
+}
+
 static enum hv_error read_meta(const struct volume_file *file, const struct snapshot *s,
 			       const struct store_header *header, struct meta *meta, char *why)
 {
-	size_t size = store_area_size(header, STORE_META);
-	struct vm_record table[META_RECORDS];
-	struct records_index index;
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
+	char reason[RECORDS_WHY_MAX];
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_META, &area, why);
 
-	static_assert(RECORDS_WHY_MAX <= STORE_WHY_MAX, "one buffer for both");
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	memset(meta, 0, sizeof(*meta));
-	meta_table(meta, table);
-	err = store_read_area(&file->io, header, STORE_META, area, reason);
-	if (!err)
-		err = records_parse(table, META_RECORDS, area, header->meta_length, &index, reason);
-	if (!err)
-		err = records_check(table, META_RECORDS, &index, reason);
+	if (err)
+		return err;
+	err = parse_meta(header, area, meta, reason);
 	if (err)
 		blame(s, reason, why);
-	else
-		records_commit(table, META_RECORDS, &index);
-	host_free_pages(area, (u32)pages_of(size));
+	host_free_pages(area, (u32)pages_of(store_area_size(header, STORE_META)));
 	return err;
 }
 
@@ -255,7 +285,13 @@ static enum hv_error check_layout(const struct snapshot *s, const struct meta *m
 static enum hv_error take_page(void *ctx, gpa_t gpa, const void *page, char *why)
 {
 	struct mem *mem = ctx;
-	enum hv_error err = mem_write(mem, gpa, page, PAGE_SIZE);
+	enum hv_error err = HV_OK;
+
+	/* VMs that run in between take of the pool, too. */
+	if (machine_pool.free_pages < LOW_PAGES)
+		err = pool_refill();
+	if (!err)
+		err = mem_write(mem, gpa, page, PAGE_SIZE);
 
 	if (err)
 		snprintf(why, STORE_WHY_MAX, "page at %llxh: %s", (unsigned long long)gpa.v,
@@ -291,20 +327,11 @@ static enum hv_error read_pages(const struct volume_file *file, const struct sna
 static enum hv_error read_state(const struct volume_file *file, struct snapshot *s,
 				const struct store_header *header, char *why)
 {
-	size_t size = store_area_size(header, STORE_STATE);
-	char reason[STORE_WHY_MAX];
-	enum hv_error err;
 	u8 *area;
+	enum hv_error err = read_area(file, s, header, STORE_STATE, &area, why);
 
-	area = host_alloc_pages((u32)pages_of(size));
-	if (!area)
-		return no_memory(s, why);
-	err = store_read_area(&file->io, header, STORE_STATE, area, reason);
-	if (err) {
-		blame(s, reason, why);
-		host_free_pages(area, (u32)pages_of(size));
+	if (err)
 		return err;
-	}
 	host_free_pages(s->records, (u32)pages_of(s->records_length));
 	s->records = area;
 	s->records_length = header->state_length;
@@ -352,10 +379,11 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 }
 
 /* An image without pages of a memory like @vm's. */
-static enum hv_error empty_image(const struct snapshot *s, const struct vm *vm,
-				 struct mem_image *image, char *why)
+static enum hv_error empty_image(const struct snapshot *s, const struct store_header *header,
+				 const struct vm *vm, struct mem_image *image, char *why)
 {
-	enum hv_error err = pool_reserve(0);
+	/* For the pages that will come: better no restore than a VM that ends on the way. */
+	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
 	static struct mem mem;
 
 	if (!err)
@@ -385,12 +413,12 @@ enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_im
 	if (!err)
 		err = read_state(&pager->file, s, &pager->header, why);
 	if (!err) {
-		err = pager_read_entries(pager, reason);
+		err = pager_read_entries(pager, &vm->mem, reason);
 		if (err)
 			blame(s, reason, why);
 	}
 	if (!err)
-		err = empty_image(s, vm, image, why);
+		err = empty_image(s, &pager->header, vm, image, why);
 	if (err)
 		pager_close(pager);
 	else

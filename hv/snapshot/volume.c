@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot is the file NAME~SLOT.snap, which begins with its header, and goes on in NAME~SLOT.001
- * and so on. A name has two slots. A new snapshot is written into the slot that does not count, and
- * counts itself as soon as its header is on the medium, which has the higher generation; only then
- * does the other slot's go. What is deleted loses its header's file first, and so is nothing from
- * then on, whatever is left of it.
+ * A snapshot is the file NAME~SLOT.snap, which begins with its header, and goes on in
+ * NAME~SLOT.p001 and so on. A name has two slots. A new snapshot is written into the slot that does
+ * not count, and counts itself as soon as its header is on the medium, which has the higher
+ * generation; only then does the other slot's go. What is deleted loses its header's file first,
+ * and so is nothing from then on, whatever is left of it.
  */
 #include <hv/log.h>
 #include <internal/volume.h>
@@ -19,7 +19,6 @@
 #define SPACE_SLACK MIB(1)
 #define FILE_MAX    (CONFIG_NAME_MAX + 8)
 #define PATH_MAX    (CONFIG_PATH_MAX + FILE_MAX)
-#define ELSEWHERE   "name a folder of another volume as `snapshots` in [anew] of anew.conf"
 
 /* What there is of one name. */
 struct files {
@@ -37,6 +36,7 @@ struct scan {
 };
 
 static char folder[CONFIG_PATH_MAX] = VOLUME_FOLDER;
+static u32 writing; /* snapshots, just now: they look like unfinished ones */
 
 HV_PRINTF(3, 4)
 static enum hv_error refuse(enum hv_error err, char *why, const char *format, ...)
@@ -51,10 +51,15 @@ static enum hv_error refuse(enum hv_error err, char *why, const char *format, ..
 
 /* ---- names ---- */
 
+/*
+ * The ends have more than three characters: a file system that makes short names for long ones,
+ * such as BEFORE~1.001 for before-update~0.001, may take a name of ours that could be a short one
+ * for another file's. EDK2's FAT does (FatPkg/EnhancedFatDxe/DirectoryManage.c, FatSearchODir()).
+ */
 static void file_name(char file[FILE_MAX], const char *name, u32 slot, u32 part)
 {
 	if (part)
-		snprintf(file, FILE_MAX, "%s~%u.%03u", name, slot, part);
+		snprintf(file, FILE_MAX, "%s~%u.p%03u", name, slot, part);
 	else
 		snprintf(file, FILE_MAX, "%s~%u.snap", name, slot);
 }
@@ -88,7 +93,7 @@ static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, 
 	const char *end = strrchr(file, '~');
 	size_t length = end ? (size_t)(end - file) : 0;
 
-	if (!length || length >= CONFIG_NAME_MAX || strlen(end) < strlen("~0.001"))
+	if (!length || length >= CONFIG_NAME_MAX || strlen(end) != strlen("~0.p001"))
 		return false;
 	memcpy(name, file, length);
 	name[length] = 0;
@@ -98,9 +103,11 @@ static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, 
 		return false;
 	if (same_name(end + 3, "snap"))
 		return true;
-	for (end += 3; *end >= '0' && *end <= '9' && *part <= PARTS_MAX; end++)
+	if (lower(end[3]) != 'p')
+		return false;
+	for (end += 4; *end >= '0' && *end <= '9'; end++)
 		*part = *part * 10 + (u32)(*end - '0');
-	return !*end && *part && *part <= PARTS_MAX;
+	return !*end && *part;
 }
 
 /* ---- what is there ---- */
@@ -138,7 +145,6 @@ static void scan_file(void *ctx, const char *file, u64 size)
 		files->last[slot] = (u32)max_u64(files->last[slot], part);
 		return;
 	}
-	/* A part's name has no small letters in some file systems. */
 	memcpy(files->name, name, sizeof(name));
 	files->there[slot] = true;
 	files->size[slot] = size;
@@ -164,11 +170,11 @@ static enum hv_error find_files(const char *name, struct files *files, char *why
 	*files = (struct files){0};
 	err = scan_folder(&scan);
 	if (err == HV_ENOT_FOUND)
-		return refuse(err, why, "there is no volume of %s; plug it in, or " ELSEWHERE,
-			      folder);
+		return refuse(err, why,
+			      "there is no volume of %s; plug it in, or " VOLUME_ELSEWHERE, folder);
 	if (err)
-		return refuse(err, why, "the folder %s can't be read: %s", folder,
-			      hv_error_text(err));
+		return refuse(err, why, "the folder %s can't be read: %s; " VOLUME_ELSEWHERE,
+			      folder, hv_error_text(err));
 	return HV_OK;
 }
 
@@ -374,55 +380,99 @@ static u32 worth(enum hv_error err)
 {
 	switch (err) {
 	case HV_OK:
-		return 3;
-	case HV_EUNSUPPORTED: /* a later version may have use for it */
 		return 2;
-	case HV_ECORRUPT:
-		return 0;
-	default:
+	case HV_EUNSUPPORTED: /* a later version may have use for it */
 		return 1;
+	default:
+		return 0;
 	}
 }
 
-/* The slot that counts of two that are there; *@highest is the highest generation. */
-static u32 choose(const struct files *files, struct volume_file *file, struct store_header *header,
-		  u64 *highest, char *why)
+/* Whether it is known what is in a slot, by how opening it ended. */
+static bool is_known(enum hv_error err)
+{
+	return err == HV_OK || err == HV_ECORRUPT || err == HV_EUNSUPPORTED;
+}
+
+struct choice {
+	u32 slot;    /* that counts */
+	u64 highest; /* generation that there is */
+	bool stale;  /* it is whole, and what is in the other slot is nothing beside it */
+};
+
+/*
+ * Of two that are there. An error when one of them can't be read: it may be the one that counts;
+ * the choice is the other then.
+ */
+static enum hv_error choose(const struct files *files, struct volume_file *file,
+			    struct store_header *header, struct choice *choice, char *why)
 {
 	u64 generation[SLOTS];
 	u32 value[SLOTS];
 
 	for (u32 slot = 0; slot < SLOTS; slot++) {
-		value[slot] = worth(open_slot(file, files, slot, header, why));
-		generation[slot] = header->generation;
+		enum hv_error err = open_slot(file, files, slot, header, why);
+
 		close_files(file);
+		if (!is_known(err)) {
+			*choice = (struct choice){.slot = !slot};
+			return err;
+		}
+		value[slot] = worth(err);
+		generation[slot] = header->generation;
 	}
-	*highest = max_u64(generation[0], generation[1]);
-	if (value[0] != value[1])
-		return value[1] > value[0];
-	return generation[1] > generation[0];
+	choice->highest = max_u64(generation[0], generation[1]);
+	choice->slot = value[0] != value[1] ? value[1] > value[0] : generation[1] > generation[0];
+	/* A damaged one of a higher generation may only lack a file that is elsewhere. */
+	choice->stale = value[choice->slot] == worth(HV_OK) &&
+			value[!choice->slot] != worth(HV_EUNSUPPORTED) &&
+			generation[!choice->slot] < generation[choice->slot];
+	return HV_OK;
 }
 
-/* Opens the one that counts. HV_ENOT_FOUND: there is none. *@highest: see choose(). */
+/* Opens the one that counts. HV_ENOT_FOUND: there is none, and no @why. */
 static enum hv_error open_counting(struct volume_file *file, const struct files *files,
-				   struct store_header *header, u64 *highest, char *why)
+				   struct store_header *header, struct choice *choice, char *why)
 {
-	bool two = files->there[0] && files->there[1];
-	enum hv_error err;
-	u32 slot;
+	enum hv_error err = HV_OK;
 
-	*highest = 0;
+	*choice = (struct choice){.slot = files->there[1]};
+	*header = (struct store_header){0};
 	if (!files->there[0] && !files->there[1])
 		return HV_ENOT_FOUND;
-	slot = two ? choose(files, file, header, highest, why) : files->there[1];
-	err = open_slot(file, files, slot, header, why);
-	*highest = max_u64(*highest, header->generation);
+	if (files->there[0] && files->there[1])
+		err = choose(files, file, header, choice, why);
+	if (err)
+		return err;
+	err = open_slot(file, files, choice->slot, header, why);
+	choice->highest = max_u64(choice->highest, header->generation);
+	if (!files->there[!choice->slot])
+		choice->stale = !err && files->last[!choice->slot];
 	return err;
+}
+
+/* Bytes that are free. HV_EDENIED: nothing can be written. */
+static enum hv_error free_space(u64 *room, char *why)
+{
+	enum hv_error err = host_volume_free(folder, room);
+
+	if (err == HV_EDENIED)
+		return refuse(err, why,
+			      "the volume of %s is write-protected; end that, or " VOLUME_ELSEWHERE,
+			      folder);
+	if (err)
+		return refuse(err, why, "the volume of %s can't be read: %s; " VOLUME_ELSEWHERE,
+			      folder, hv_error_text(err));
+	return HV_OK;
 }
 
 /* ---- deleting ---- */
 
 static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
 {
+	/* Nor is there a name then. */
+	if (!files->there[slot] && !files->last[slot])
+		return HV_OK;
 	for (u32 part = 0; part <= files->last[slot]; part++) {
 		char path[PATH_MAX];
 		enum hv_error err;
@@ -430,29 +480,32 @@ static enum hv_error delete_slot(const struct files *files, u32 slot, char *why)
 		file_path(path, files->name, slot, part);
 		err = host_file_delete(path);
 		if (err)
-			return refuse(err, why, "%s can't be deleted: %s", path,
-				      hv_error_text(err));
+			return refuse(err, why,
+				      "%s can't be deleted: %s; check its volume and try again",
+				      path, hv_error_text(err));
 	}
 	return HV_OK;
 }
 
 enum hv_error volume_delete(const char *name, char *why)
 {
+	struct choice choice = {0};
 	struct store_header header;
 	struct volume_file file;
 	struct files files;
 	enum hv_error err;
-	u64 generation;
-	u32 last = 0;
 
 	err = find_files(name, &files, why);
 	if (err || strcmp(files.name, name))
 		return err;
-	/* An earlier one that does not count any more must not come back in between. */
+	/*
+	 * An earlier one that does not count any more must not come back in between. What can't be
+	 * read goes first: it can be deleted all the same.
+	 */
 	if (files.there[0] && files.there[1])
-		last = choose(&files, &file, &header, &generation, why);
-	err = delete_slot(&files, !last, why);
-	return err ? err : delete_slot(&files, last, why);
+		(void)choose(&files, &file, &header, &choice, why);
+	err = delete_slot(&files, !choice.slot, why);
+	return err ? err : delete_slot(&files, choice.slot, why);
 }
 
 /* ---- the calls ---- */
@@ -466,6 +519,27 @@ void volume_init(const char *path)
 		folder[length - 1] = 0;
 }
 
+static void warn_left(const char *name, const char *why)
+{
+	log_warn("snapshot %s: what an earlier one left stays until it is replaced or deleted: %s",
+		 name, why);
+}
+
+/* Ends what a power cut kept from its end. */
+static void delete_stale(const struct files *files, u32 slot)
+{
+	char why[VOLUME_WHY_MAX];
+	u64 room;
+	enum hv_error err = free_space(&room, why);
+
+	if (err == HV_EDENIED)
+		return;
+	if (!err)
+		err = delete_slot(files, slot, why);
+	if (err)
+		warn_left(files->name, why);
+}
+
 static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 {
 	struct store_header header;
@@ -474,14 +548,19 @@ static void list_files(const struct scan *scan, volume_each *each, void *ctx)
 		const struct files *files = &scan->files[i];
 		char why[VOLUME_WHY_MAX] = "";
 		struct volume_file file;
+		struct choice choice;
 		enum hv_error err;
-		u64 generation;
 
-		err = open_counting(&file, files, &header, &generation, why);
-		if (err == HV_ENOT_FOUND && !files->there[0] && !files->there[1])
-			continue;
+		err = open_counting(&file, files, &header, &choice, why);
+		if (!files->there[0] && !files->there[1])
+			err = refuse(HV_ECORRUPT, why,
+				     "its first file is missing, what is left is of no use; "
+				     "`delete %s`",
+				     files->name);
 		if (!err)
 			close_files(&file);
+		if (!err && choice.stale && !writing)
+			delete_stale(files, !choice.slot);
 		each(ctx, files->name, &header, err, why);
 	}
 }
@@ -511,13 +590,13 @@ enum hv_error volume_open(struct volume_file *file, const char *name, struct sto
 {
 	struct files files;
 	enum hv_error err = find_files(name, &files, why);
-	u64 generation;
+	struct choice choice;
 
 	if (err)
 		return err;
 	if (strcmp(files.name, name) || (!files.there[0] && !files.there[1]))
 		return refuse(HV_ENOT_FOUND, why, "there is no snapshot %.40s in %s", name, folder);
-	return open_counting(file, &files, header, &generation, why);
+	return open_counting(file, &files, header, &choice, why);
 }
 
 static enum hv_error check_new(const struct files *files, const char *name, u64 bytes, char *why)
@@ -539,19 +618,14 @@ static enum hv_error check_new(const struct files *files, const char *name, u64 
 static enum hv_error check_space(const char *name, u64 bytes, char *why)
 {
 	u64 needed = bytes + SPACE_SLACK, room = 0;
-	enum hv_error err = host_volume_free(folder, &room);
+	enum hv_error err = free_space(&room, why);
 
-	if (err == HV_EDENIED)
-		return refuse(err, why,
-			      "the volume of %s is write-protected; end that, or " ELSEWHERE,
-			      folder);
 	if (err)
-		return refuse(err, why, "the volume of %s can't be read: %s", folder,
-			      hv_error_text(err));
+		return err;
 	if (room < needed)
 		return refuse(HV_ENO_SPACE, why,
 			      "%s needs %llu MiB, and the volume of %s has %llu MiB free; `delete` "
-			      "a snapshot that is on it, or " ELSEWHERE,
+			      "a snapshot that is on it, or " VOLUME_ELSEWHERE,
 			      name, (unsigned long long)(ALIGN_UP(needed, MIB(1)) / MIB(1)), folder,
 			      (unsigned long long)(room / MIB(1)));
 	return HV_OK;
@@ -573,52 +647,74 @@ static enum hv_error make_folder(char *why)
 		if (name)
 			err = host_folder_create(path);
 		if (err)
-			return refuse(err, why, "the folder %s can't be made: %s", path,
+			return refuse(err, why,
+				      "the folder %s can't be made: %s; " VOLUME_ELSEWHERE, path,
 				      hv_error_text(err));
 		end += *end == '/';
 	}
 	return HV_OK;
 }
 
+/* What has none is left of a snapshot that was not written to its end. */
+static bool has_header(const struct files *files, u32 slot)
+{
+	static const char none[sizeof(((struct store_header *)0)->magic)];
+	char path[PATH_MAX], magic[sizeof(none)];
+
+	if (!files->there[slot] || files->size[slot] < PAGE_SIZE)
+		return false;
+	file_path(path, files->name, slot, 0);
+	return host_file_read(path, 0, magic, sizeof(magic)) || memcmp(magic, none, sizeof(none));
+}
+
 /* The slot for the new one, and its generation; nothing is changed yet. */
-static enum hv_error choose_new(struct volume_file *file, const struct files *files, u32 *slot,
-				u64 *generation, char *why)
+static enum hv_error choose_new(struct volume_file *file, const struct files *files, bool replace,
+				u32 *slot, u64 *generation, char *why)
 {
 	struct store_header header;
+	struct choice choice;
 	enum hv_error err;
-	u64 highest;
 
 	*slot = 0;
 	*generation = 1;
 	if (!files->there[0] && !files->there[1])
 		return HV_OK;
-	err = open_counting(file, files, &header, &highest, why);
+	err = open_counting(file, files, &header, &choice, why);
 	if (!err)
 		close_files(file);
 	/* It can't be known which generation would be higher. */
-	if (err && err != HV_ECORRUPT && err != HV_EUNSUPPORTED)
+	if (!is_known(err))
 		return err;
-	if (highest == UINT64_MAX)
+	if (!replace && (has_header(files, 0) || has_header(files, 1)))
+		return refuse(HV_EEXISTS, why,
+			      "there is a snapshot %s in %s already; say --replace, or choose "
+			      "another name",
+			      files->name, folder);
+	if (choice.highest == UINT64_MAX)
 		return refuse(HV_ECORRUPT, why,
 			      "%s can't be replaced, its generation is the last; `delete %s` first",
 			      files->name, files->name);
-	*slot = !file->slot;
-	*generation = highest + 1;
+	*slot = !choice.slot;
+	*generation = choice.highest + 1;
 	return HV_OK;
 }
 
-enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes, u64 *generation,
-			    char *why)
+enum hv_error volume_create(struct volume_file *file, const char *name, u64 bytes, bool replace,
+			    u64 *generation, char *why)
 {
 	char path[PATH_MAX];
 	struct files files;
 	enum hv_error err = find_files(name, &files, why);
+	u64 room;
 	u32 slot;
 
 	if (!err)
 		err = check_new(&files, name, bytes, why);
+	/* Before anything is deleted: the firmware's words for that would be of no use. */
 	if (!err)
-		err = choose_new(file, &files, &slot, generation, why);
+		err = free_space(&room, why);
+	if (!err)
+		err = choose_new(file, &files, replace, &slot, generation, why);
 	if (!err)
 		err = delete_slot(&files, slot, why);
 	if (!err)
@@ -637,31 +733,25 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 	file_path(path, name, slot, 0);
 	err = host_file_open(path, HOST_FILE_CREATE, &file->first);
 	if (err)
-		return refuse(err, why, "%s can't be made: %s", path, hv_error_text(err));
+		return refuse(err, why, "%s can't be made: %s; " VOLUME_ELSEWHERE, path,
+			      hv_error_text(err));
+	writing++;
 	return HV_OK;
 }
 
 void volume_close(struct volume_file *file, bool whole)
 {
-	enum hv_error err = HV_OK;
 	char why[VOLUME_WHY_MAX];
 	struct files files;
+	enum hv_error err;
 
-	if (file->writing && whole)
-		err = flush(file);
 	close_files(file);
 	if (!file->writing)
 		return;
-	if (err) {
-		log_warn("%s~%u can't be written out: %s; the earlier %s is kept", file->name,
-			 file->slot, hv_error_text(err), file->name);
-		return;
-	}
+	writing--;
 	err = find_files(file->name, &files, why);
 	if (!err)
 		err = delete_slot(&files, whole ? !file->slot : file->slot, why);
 	if (err)
-		log_warn("snapshot %s: what it leaves behind stays until it is replaced or "
-			 "deleted: %s",
-			 file->name, why);
+		warn_left(file->name, why);
 }

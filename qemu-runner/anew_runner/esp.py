@@ -13,7 +13,7 @@ from .errors import CouldNotRun
 MIB = 1024 * 1024
 SECTOR = 512
 START = MIB  # of the partition
-SLACK = 64  # MiB, for what anew writes
+SLACK = 512  # MiB, for what anew writes: snapshots; it takes no room here until it does
 SMALLEST = 96 * MIB  # a FAT32 needs 65,525 clusters
 # From this size on there are enough clusters of 4 KiB, and with small ones too many to look after.
 LARGE = 288 * MIB

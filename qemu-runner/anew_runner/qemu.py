@@ -28,6 +28,7 @@ class Model(NamedTuple):
     about: str
     qemu_10: bool = False
     firmware: Path = Path("/")  # below which its packages are unpacked
+    rng: bool = True  # whether it has a generator of random numbers
 
 
 # CX16 is hidden because QEMU 7.2 emulates it wrongly: Linux 6.12 panics or hangs in one boot of
@@ -43,10 +44,16 @@ MODELS = {
                          "all that QEMU emulates, with SVM"),
     "q35-nosvm": Model("x86_64", f"pc-q35-7.2,{Q35}", "EPYC-v1,-svm,-cx16",
                        "the same without SVM: anew must refuse in words"),
+    "q35-svm-norng": Model("x86_64", f"pc-q35-7.2,{Q35}",
+                           "EPYC-v1,+svm,+npt,-cx16,-rdrand,-rdseed",
+                           "like q35-svm, without any generator of random numbers", rng=False),
     "q35-svm-10": Model("x86_64", f"pc-q35-10.0,{Q35}", "EPYC-v1,+svm,+npt",
                         "like q35-svm, under QEMU 10 (qemu-runner/fetch qemu-10)", True),
     "virt-gicv3": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "cortex-a72",
                         "EL2 without VHE, GICv3"),
+    "virt-gicv3-norng": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "cortex-a72",
+                              "like virt-gicv3, without any generator of random numbers",
+                              rng=False),
     "virt-vhe": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "neoverse-n1",
                       "VHE, and a firmware that turns it on (E2H=1): qemu-runner/fetch --arch "
                       "arm64 firmware-trixie", firmware=TRIXIE),
@@ -154,8 +161,9 @@ def command(chosen, folder, image, memory, icount=False, gdb=None):
              "-drive", f"if=pflash,format=raw,unit=1,file={_escaped(variables)}",
              "-drive", f"if=none,id=esp,format=raw,file={_escaped(image)}",
              "-device", "virtio-blk-pci,drive=esp,bootindex=0",
-             "-device", "virtio-rng-pci",
              "-serial", "stdio"]
+    if chosen.rng:
+        words += ["-device", "virtio-rng-pci"]
     if icount:
         words += ["-icount", "shift=0,sleep=off"]
     if gdb:

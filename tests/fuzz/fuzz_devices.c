@@ -98,7 +98,8 @@ static void board_init(struct board *b)
 	rtc_cmos_init(&b->rtc, &b->clock.clock);
 	power_init(&b->power, &power_ops, b);
 	testdev_init(&b->testdev, &testdev_ops, b);
-	if (vmgenid_new(&b->genid, &b->resources, &b->memory.mem, &b->rng))
+	if (vmgenid_new(&b->genid, &b->resources, &b->memory.mem, &b->rng) ||
+	    vmgenid_activate(&b->genid))
 		abort();
 }
 

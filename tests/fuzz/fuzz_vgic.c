@@ -122,19 +122,18 @@ static void set_line(u32 cpu, u32 intid, bool level)
 	irq_set(&line, level);
 }
 
+/* With what the bus passes on. */
 static void access_io(const struct step *step, u32 cpu, io_handler handler, u64 offset, u8 size)
 {
 	struct io_access access = {
-		.offset = offset,
-		.value = step->value,
+		.offset = ALIGN_DOWN(offset, size),
+		.value = step->kind & 0x80 ? step->value & io_size_mask(size) : 0,
 		.vcpu = cpu,
 		.size = size,
 		.is_write = step->kind & 0x80,
 	};
 
 	VGIC_CHECK(handler(m.gic, &access) == IO_DONE);
-	if (!access.is_write)
-		VGIC_CHECK(access.value <= UINT64_MAX >> (64 - 8 * size));
 }
 
 static void set_cpu_if(u32 cpu, u64 value)

@@ -10,6 +10,7 @@ TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "qemu-runner"))
 
 # pylint: disable=wrong-import-position
+from anew_runner.arch import ARCHES
 from anew_runner.machine import Machine
 
 LOGS = TOP / "build/logs"

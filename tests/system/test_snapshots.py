@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from support import GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines
+from support import ARCHES, GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines
 
 DRAW = "head -c 1024 /dev/urandom | sha256sum"
 SHA = r"\b[0-9a-f]{64}\b"
@@ -24,6 +24,11 @@ SAME_ID = ("resume", "migrate")
 
 class Snapshots:
     """What the tests of this file share."""
+
+    def keep(self, m, name, more=""):
+        """The VM `demo` is kept as the snapshot @name."""
+        text = m.monitor(f"snapshot demo {name}{more}", 240)
+        self.assertNotIn("error:", text)
 
     def restored(self, m, snapshot, intent, more=""):
         """The VM is put back; returns when it has been entered."""
@@ -63,7 +68,7 @@ class Intents(Snapshots):
         """Restores with @intent twice: each time there is a new id and one reseed, or neither."""
         m = self.demo()
         ids = [self.guest_id(m)]
-        m.monitor("snapshot demo s1 --memory")
+        self.keep(m, "s1", " --memory")
         for _ in range(2):
             self.restored(m, "s1", intent)
             if new:
@@ -94,7 +99,7 @@ class Intents(Snapshots):
     def test_the_source_that_runs_on(self):
         m = self.demo()
         before = self.guest_id(m)
-        m.monitor("snapshot demo s1 --memory")
+        self.keep(m, "s1", " --memory")
         self.assertEqual(self.guest_id(m), before)
         self.assertEqual(self.reseeds(m), 0)
         m.monitor("genid demo rotate")
@@ -105,7 +110,7 @@ class Intents(Snapshots):
 
     def test_without_an_intent(self):
         m = self.demo()
-        m.monitor("snapshot demo s1 --memory")
+        self.keep(m, "s1", " --memory")
         text = m.monitor("restore s1")
         self.assertIn("error: a restore needs an intent", text)
         for intent in NEW_ID + SAME_ID:
@@ -113,7 +118,7 @@ class Intents(Snapshots):
         self.assertEqual(self.reseeds(m), 0)
 
 
-class OnTheVolume(Snapshots):
+class PowerCycle(Snapshots):
     """A snapshot is there after the power was off, and is what it was."""
 
     def test_power_cycle(self):
@@ -121,7 +126,7 @@ class OnTheVolume(Snapshots):
         first = self.guest_id(m)
         m.guest("i=0; (while sleep 1; do i=$((i + 1)); echo alive $i; done) & echo 'kept' >/mark")
         m.expect(r"alive 2")
-        m.monitor("snapshot demo s1", 120)
+        self.keep(m, "s1")
         m.focus_guest()
         m.expect(r"alive 4")
         self.power_cycle(m)
@@ -137,17 +142,25 @@ class OnTheVolume(Snapshots):
         self.assertEqual(self.said(m, "cat /mark", r"^kept$"), "kept")
         self.assertEqual(self.reseeds(m), 0)
 
-        self.restored(m, "s1", "rollback")
+        # And again, while its memory is still read.
+        self.power_cycle(m)
+        m.expect(READY, 120)
+        self.restored(m, "s1", "rollback", " --lazy")
         m.focus_guest()
         m.expect(RESEED, 30)
         self.assertNotEqual(self.guest_id(m), first)
         m.expect(r"alive 5")
+        self.assertEqual(self.said(m, "cat /mark", r"^kept$"), "kept")
+
+
+class OnTheVolume(Snapshots):
+    """What else may happen to the files of a snapshot."""
 
     def test_by_configuration_on_another_disk(self):
-        m = self.demo()
+        m = self.demo(slack=300)
         first = self.guest_id(m)
-        m.monitor("snapshot demo s1", 120)
-        m.monitor("snapshot demo s2", 120)
+        self.keep(m, "s1")
+        self.keep(m, "s2")
         m.kill()
         # Another disk with another configuration, to which the files are copied.
         folder = self.logs / "copied"
@@ -174,7 +187,7 @@ class OnTheVolume(Snapshots):
         m = self.demo(slack=600)
         m.guest("head -c 60000000 /dev/urandom >/big; echo one >/mark; echo is ${#HOME}")
         m.expect(r"^is \d", 60)
-        m.monitor("snapshot demo s1", 240)
+        self.keep(m, "s1")
         marks = {"one"}
         for number in range(3):
             mark = f"again-{number}"
@@ -190,13 +203,13 @@ class OnTheVolume(Snapshots):
             # The earlier one, or the one that was being written.
             self.assertIn(found, marks | {mark})
             marks = {found}
-        self.assertNotIn("error:", m.monitor("snapshot demo s1 --replace", 240))
+        self.keep(m, "s1", " --replace")
 
     def test_damaged_files(self):
-        m = self.demo()
+        m = self.demo(slack=300)
         first = self.guest_id(m)
-        m.monitor("snapshot demo s1", 120)
-        m.monitor("snapshot demo s2", 120)
+        self.keep(m, "s1")
+        self.keep(m, "s2")
         m.kill()
         image = f"{self.logs}/disk.img@@1M"
         for name in ("s1", "s2"):
@@ -214,7 +227,7 @@ class OnTheVolume(Snapshots):
         m.start()
         m.expect(READY, 120)
         own = self.guest_id(m)
-        self.assertRegex(m.monitor("snapshots"), r"(?m)^s2 .*damaged: ")
+        self.assertRegex(m.monitor("snapshots"), r"(?m)^s2 .*unusable: ")
         for name, wanted in (("s1", "is damaged"), ("s2", "can't be used")):
             text = m.monitor(f"restore {name} --intent resume", 120)
             self.assertRegex(text, rf"error: snapshot {name} .*{wanted}")
@@ -230,12 +243,12 @@ class Clones(Snapshots):
         m = self.demo(memory=512)
         source = self.guest_id(m)
         m.guest(OLD_PROCESS)
-        m.monitor("snapshot demo s1 --memory")
+        self.keep(m, "s1", " --memory")
         text = m.monitor(f"clone s1 {count}", 120)
         self.assertEqual(text.count("is a clone of demo"), count)
         names = [f"demo-{number}" for number in range(1, count + 1)]
-        for name in names:
-            m.event("restored", 60, vm=name, intent="clone", new_id=True)
+        entered = {m.event("restored", 60, intent="clone", new_id=True)["vm"] for _ in names}
+        self.assertEqual(entered, set(names))
         ids, draws = [source], []
         for name in names:
             ids.append(self.said(m, "genid", GUID, name))
@@ -257,12 +270,12 @@ class Clones(Snapshots):
         m.monitor("end demo-3")
         m.monitor("end demo")
         self.assertNotEqual(self.said(m, "genid", GUID, "demo-4"), source)
-        self.assertIn("demo-3 is a clone of demo", m.monitor("clone s1 --paused"))
+        self.assertIn("demo-9 is a clone of demo", m.monitor("clone s1 --paused"))
 
     def test_clones_of_what_is_on_the_volume(self):
         m = self.demo()
         source = self.guest_id(m)
-        m.monitor("snapshot demo s1", 120)
+        self.keep(m, "s1")
         self.power_cycle(m, "[vm demo]\nrestore = s1\nintent = resume\n")
         m.event("restored", 120, vm="demo")
         m.monitor("clone s1 2")
@@ -271,9 +284,39 @@ class Clones(Snapshots):
         self.assertEqual(len(set(ids)), 3)
 
 
+class NoEntropy(Snapshots):
+    """
+    On a machine without a generator of random numbers, and whose clock has no jitter as it counts
+    instructions: no new id, but what keeps the id goes on.
+    """
+
+    def test_only_a_known_id(self):
+        m = self.demo(icount=True, cmdline=f"{ARCHES[self.arch].cmdline} quiet", deadline=600)
+        first = self.guest_id(m)
+        self.keep(m, "s1")
+        m.kill()
+        dry = self.machine(machine=f"{self.model}-norng", disk=self.logs / "disk.img",
+                           logs=self.logs / "dry", icount=True, deadline=600)
+        dry.event("error", 60)
+        self.assertRegex(dry.monitor("log"), r"demo: not started: no entropy")
+        for intent in NEW_ID:
+            self.assertRegex(dry.monitor(f"restore s1 --intent {intent}", 120),
+                             r"error: no new id for demo: no entropy; nothing was changed")
+        self.assertIn("no entropy", dry.monitor("clone s1", 120))
+        self.assertIn("no VMs", dry.monitor("list"))
+        for intent in SAME_ID:
+            self.restored(dry, "s1", intent)
+            self.assertEqual(self.guest_id(dry), first)
+            self.assertEqual(self.reseeds(dry), 0)
+        self.assertRegex(dry.monitor("genid demo rotate"), r"error: no new id for demo")
+        self.assertEqual(self.guest_id(dry), first)
+
+
 for_machines(USUAL_MACHINES, Intents, globals())
-for_machines(MACHINES, OnTheVolume, globals())
+for_machines(MACHINES, PowerCycle, globals())
+for_machines(USUAL_MACHINES, OnTheVolume, globals())
 for_machines(USUAL_MACHINES, Clones, globals())
+for_machines(USUAL_MACHINES, NoEntropy, globals())
 
 
 if __name__ == "__main__":

@@ -174,8 +174,19 @@ class SnapTest(unittest.TestCase):
                 (META, "16s", b"x" * 16, "the type of the meta record at byte 0 is not legal"),
                 (META, "16s", b"\x1b[2J", "the type of the meta record at byte 0 is not legal"),
                 (META, "16s", b"layout", "record layout.0: there are two of it"),
-                (META + RECORD, "32s", b"x" * 32, "record config.0: its name does not end"),
-                (META + RECORD + 1324, "B", 2, "record config.0: its testdev"),
+                (META + RECORD, "32s", b"x" * 32, "record config.0: the VM's name is not a name"),
+                (META + RECORD, "32s", b"-x", "record config.0: the VM's name is not a name"),
+                (META + RECORD, "32s", b"other",
+                 "record config.0: the VM is other, and demo in the header"),
+                (META + RECORD + 32, "Q", 3 << 20, "record config.0: memory is not whole MiB"),
+                (META + RECORD + 32, "Q", (16 << 20) + 1, "record config.0: memory is not whole"),
+                (META + RECORD + 32, "Q", (1 << 40) + (1 << 20), "record config.0: memory is not"),
+                (META + RECORD + 40, "I", 0, "record config.0: the VM has none or more virtual"),
+                (META + RECORD + 40, "I", 2 ** 32 - 1, "record config.0: the VM has none or more"),
+                (META + RECORD + 44, "128s", b"k" * 128, "record config.0: kernel, initrd or"),
+                (META + RECORD + 172, "128s", b"\x1b", "record config.0: kernel, initrd or"),
+                (META + RECORD + 300, "1024s", b"a\0b", "record config.0: kernel, initrd or"),
+                (META + RECORD + 1324, "B", 2, "record config.0: testdev is neither on nor off"),
                 (LAYOUT, "16s", b"lay", "record layout.0: is missing"),
                 (LAYOUT + RECORD, "I", 17, "record layout.0: it says that it has 17 slots"),
                 (LAYOUT + RECORD, "I", 2, "record layout.0: slot 2 is not in use"),
@@ -216,17 +227,17 @@ class SnapTest(unittest.TestCase):
         snapshot.seal()
         for i in range(0, len(snapshot.data), part_bytes):
             number = i // part_bytes
-            name = f"s1~0.{number:03}" if number else "s1~0.snap"
+            name = f"s1~0.p{number:03}" if number else "s1~0.snap"
             (self.folder / name).write_bytes(snapshot.data[i:i + part_bytes])
 
     def test_parts(self):
         self.split(2 * PAGE)
         self.expect(WHOLE, "whole")
         # Not one of them.
-        (self.folder / "s1~0.004").write_bytes(b"of an earlier one")
+        (self.folder / "s1~0.p004").write_bytes(b"of an earlier one")
         self.expect(WHOLE, "whole")
         self.assertRegex(self.run_tool("info", self.path).stdout, r"bytes +28672 in 4 files\n")
-        part = self.folder / "s1~0.002"
+        part = self.folder / "s1~0.p002"
         whole = part.read_bytes()
         part.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         self.expect(REFUSED, "page at 9f000h is damaged")
@@ -235,7 +246,7 @@ class SnapTest(unittest.TestCase):
         part.unlink()
         self.expect(REFUSED, "file 3 of 4,")
         part.write_bytes(whole)
-        (self.folder / "s1~0.003").write_bytes(b"")
+        (self.folder / "s1~0.p003").write_bytes(b"")
         self.expect(REFUSED, "the file ends at byte 24576, 4096 bytes are missing")
 
     def test_parts_of_a_file_of_another_name(self):
@@ -245,7 +256,7 @@ class SnapTest(unittest.TestCase):
 
     def test_parts_of_another_snapshot(self):
         self.split(5 * PAGE)
-        part = self.folder / "s1~0.001"
+        part = self.folder / "s1~0.p001"
         whole = part.read_bytes()
         part.write_bytes(whole[PAGE:] + whole[:PAGE])
         self.expect(REFUSED, "page at 9f000h is damaged")

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "host_files.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +13,7 @@
 /* One that is gone keeps its place on the medium, for the next of its name. */
 struct file {
 	char path[256];
+	char alias[256]; /* the path with the short name; empty: the name is short enough */
 	bool there, folder;
 	u8 *now;    /* as calls see it */
 	u8 *medium; /* as it is after a power cut */
@@ -26,6 +29,7 @@ struct host_files host_files;
 static struct file files[FILES_MAX];
 static u32 file_count;
 static u32 random_state;
+static u32 open_count;
 
 static u32 random_next(void)
 {
@@ -34,6 +38,11 @@ static u32 random_next(void)
 }
 
 /* ---- the medium ---- */
+
+u32 host_files_open(void)
+{
+	return open_count;
+}
 
 void host_files_reset(void)
 {
@@ -46,7 +55,7 @@ void host_files_reset(void)
 	host_files = (struct host_files){.room = GIB(64), .full_after = UINT64_MAX};
 }
 
-static struct file *find(const char *path)
+static struct file *find_long(const char *path)
 {
 	for (u32 i = 0; i < file_count; i++)
 		if (!strcasecmp(files[i].path, path))
@@ -54,9 +63,61 @@ static struct file *find(const char *path)
 	return NULL;
 }
 
+static struct file *find_short(const char *path)
+{
+	for (u32 i = 0; i < file_count; i++)
+		if (files[i].there && !strcasecmp(files[i].alias, path))
+			return &files[i];
+	return NULL;
+}
+
+static struct file *find(const char *path)
+{
+	struct file *file = find_long(path), *other;
+
+	if (file && file->there)
+		return file;
+	other = find_short(path);
+	return other ? other : file;
+}
+
+static const char *name_of(const char *path)
+{
+	const char *end = path + strlen(path);
+
+	while (end > path && !strchr(":/", end[-1]))
+		end--;
+	return end;
+}
+
+/* Six characters of the name, a number, three of what is behind its last dot. */
+static void give_alias(struct file *file)
+{
+	const char *name = name_of(file->path), *dot = strrchr(name, '.');
+	size_t length = dot ? (size_t)(dot - name) : strlen(name), kept = 0;
+	char begin[7] = "";
+
+	file->alias[0] = 0;
+	if (length <= 8 && strlen(name) - length <= 4 && !memchr(name, '.', length))
+		return;
+	for (size_t i = 0; i < length && kept < 6; i++)
+		if (name[i] != '.')
+			begin[kept++] = (char)toupper(name[i]);
+	for (u32 number = 1;; number++) {
+		char path[256];
+
+		snprintf(path, sizeof(path), "%.*s%s~%u%.4s", (int)(name - file->path), file->path,
+			 begin, number, dot ? dot : "");
+		if (!find(path) || !find(path)->there) {
+			strcpy(file->alias, path);
+			return;
+		}
+	}
+}
+
 static struct file *make(const char *path, bool folder)
 {
-	struct file *file = find(path);
+	struct file *file = find_long(path);
 
 	if (!file) {
 		if (file_count == FILES_MAX || strlen(path) >= sizeof(file->path))
@@ -64,6 +125,8 @@ static struct file *make(const char *path, bool folder)
 		file = &files[file_count++];
 	}
 	strcpy(file->path, path);
+	if (!file->there)
+		give_alias(file);
 	file->there = true;
 	file->folder = folder;
 	file->size = file->medium_size = 0;
@@ -222,6 +285,8 @@ enum hv_error host_file_open(const char *path, enum host_file_mode mode, struct 
 		err = check_parent(path);
 		if (!err && file && file->there && file->folder)
 			err = HV_EDENIED;
+		if (!err && file && file != find_long(path))
+			file->there = false;
 		if (!err)
 			file = make(path, false);
 	} else if (!err && (!file || !file->there || file->folder)) {
@@ -233,11 +298,13 @@ enum hv_error host_file_open(const char *path, enum host_file_mode mode, struct 
 	if (!*out)
 		abort();
 	**out = (struct host_file){file, mode == HOST_FILE_CREATE};
+	open_count++;
 	return HV_OK;
 }
 
 void host_file_close(struct host_file *file)
 {
+	open_count--;
 	free(file);
 }
 
@@ -324,8 +391,11 @@ enum hv_error host_file_delete(const char *path)
 		return err;
 	if (check_volume(path))
 		return HV_OK;
+	/* As EDK2's FAT: it is opened for writing, which is refused before it is looked for. */
+	if (host_files.write_protected)
+		return HV_EDENIED;
 	if (file && file->there) {
-		if (host_files.write_protected || file->folder)
+		if (file->folder)
 			return HV_EDENIED;
 		settle(file);
 		file->there = false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The host's files, in memory, on a medium that fails as it is told to. Each call but
- * host_file_close() is a step. Names are as in FAT: a capital letter and a small one are the same.
- * There is the volume that anew was started from and another, DATA.
+ * host_file_close() is a step. Names are as in FAT: a capital letter and a small one are the same,
+ * and a long name has a short one (8.3) beside it, by which the file is found as well. There is the
+ * volume that anew was started from and another, DATA.
  */
 #ifndef TESTS_HOST_FILES_H
 #define TESTS_HOST_FILES_H
@@ -44,5 +45,7 @@ u8 *host_files_bytes(const char *path, u64 *size);
 void host_files_put(const char *path, const void *bytes, u64 size);
 /* Files that there are, without folders. */
 u32 host_files_count(void);
+/* How many are open. */
+u32 host_files_open(void);
 
 #endif

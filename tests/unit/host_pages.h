@@ -23,4 +23,8 @@ void host_free_pages(void *ptr, u32 pages)
 	free(ptr);
 }
 
+void host_refill_pages(void)
+{
+}
+
 #endif

@@ -114,6 +114,10 @@ static void test_nobody_there(void **state)
 	assert_int_equal(in(IO_MMIO, 0x80, 8), UINT64_MAX);
 	out(IO_MMIO, 0x80, 8, 1);
 	assert_int_equal(io_dispatch(&bus, IO_REG, 0x80, &access), IO_FAULT);
+	/* Where the machine gives a fault. */
+	bus.nobody[IO_MMIO] = IO_FAULT;
+	assert_int_equal(io_dispatch(&bus, IO_MMIO, 0x80, &access), IO_FAULT);
+	assert_int_equal(in(IO_PIO, 0x80, 1), 0xff);
 }
 
 static void test_values_are_cut(void **state)

@@ -226,7 +226,10 @@ static void test_host_write_makes_stale(void **state)
 	mem_image_fini(&image);
 }
 
-/* So does a table that takes the place of one that the hardware has walked, and no other. */
+/*
+ * So does a table that the root points to anew, as walks may begin with it, and one that takes the
+ * place of one that the hardware has walked, and no other.
+ */
 static void test_table_copy_makes_stale(void **state)
 {
 	static const struct stage2_format *const formats[] = {&fake_format_walkable,
@@ -236,13 +239,19 @@ static void test_table_copy_makes_stale(void **state)
 	struct mem mem;
 
 	for (u32 i = 0; i < ARRAY_COUNT(formats); i++) {
-		make(b, &mem, formats[i], MIB(1));
+		make(b, &mem, formats[i], MIB(3));
 		assert_int_equal(mem_fault(&mem, GPA(0), true), HV_OK);
+		assert_true(mem.stale);
+		mem.stale = false;
+		assert_int_equal(mem_fault(&mem, GPA(MIB(2)), true), HV_OK);
 		assert_false(mem.stale);
 		assert_int_equal(mem_freeze(&mem, &image), HV_OK);
 		assert_true(mem.stale);
 		mem.stale = false;
-		assert_int_equal(mem_fault(&mem, GPA(PAGE_SIZE), false), HV_OK);
+		assert_int_equal(mem_fault(&mem, GPA(0), true), HV_OK);
+		assert_true(mem.stale);
+		mem.stale = false;
+		assert_int_equal(mem_fault(&mem, GPA(MIB(2) + PAGE_SIZE), false), HV_OK);
 		assert_int_equal(mem.stale, formats[i]->shared_walkable);
 		mem_fini(&mem);
 		mem_image_fini(&image);

@@ -254,13 +254,15 @@ static void test_clone(void **state)
 	expect("clone\r", "usage: clone NAME [COUNT] [--paused]");
 	expect("clone x\r", "error: there is no snapshot x");
 	expect("clone s 0\r", "error: that is no number of clones; from 1 to 64");
+	expect("clone s 2 3\r", "usage: clone NAME [COUNT] [--paused]");
+	expect("clone s --many\r", "usage: clone NAME [COUNT] [--paused]");
 	expect("clone s many\r", "error: that is no number of clones; from 1 to 64");
 	expect("clone s 2 --paused\r",
 	       "one-2 is a clone of one in snapshot s, with a new id, and paused");
 	expect("list\r", "one-1                            paused");
 	expect("end one-1\r", "one-1 has ended");
 	double_no_entropy = true;
-	expect("clone s 2\r", "error: clone 1 of 2: no new id for one-1: no entropy");
+	expect("clone s 2\r", "error: clone 1 of 2: no new id for one-3: no entropy");
 	expect("info one-2\r", "from     s\r\n");
 }
 
@@ -274,6 +276,9 @@ static void test_genid(void **state)
 	expect("genid show\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid one\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid one set x\r", "error: x is no id");
+	expect("genid one set 01234567-89ab-cdef-0123-456789abcdef\r",
+	       "error: one has that id already");
+	assert_int_equal(double_vms[0].edges, 1);
 	expect("genid one rotate\r", "one has a new id");
 	assert_int_equal(double_vms[0].edges, 2);
 	assert_null(strstr(type("genid one show\r"), "01234567-"));

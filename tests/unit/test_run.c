@@ -149,6 +149,7 @@ static void test_time_stands_still_while_paused(void **state)
 
 static struct timer timer;
 static u32 accesses, fired;
+static enum io_result answer;
 
 static void fire(void *ctx)
 {
@@ -164,7 +165,7 @@ static enum io_result access_device(void *ctx, struct io_access *access)
 	(void)access;
 	accesses++;
 	timer_arm(&vm->clock, &timer, clock_now(&vm->clock));
-	return IO_DONE;
+	return answer;
 }
 
 static enum hv_error add_device(struct vm *vm)
@@ -208,6 +209,28 @@ static void test_devices_and_memory(void **state)
 	vm_destroy(vm);
 }
 
+/* It needs memory of the guest's that is not there: the guest leaves, and comes back to it. */
+static void test_a_device_that_needs_memory(void **state)
+{
+	static const struct hv_exit script[] = {
+		{.reason = EXIT_MEMORY, .gpa = {DEVICE}, .access = {.size = 4}},
+	};
+	struct vm *vm = make();
+
+	(void)state;
+	assert_int_equal(add_device(vm), HV_OK);
+	answer = IO_AGAIN;
+	play(vm, script, 1);
+	assert_int_equal(vm->vcpus[0].arch.skips, 0);
+	assert_int_equal(vm->vcpus[0].arch.faults, 0);
+	assert_true(vm->mem_wanted);
+	answer = IO_DONE;
+	play(vm, script, 1);
+	assert_false(vm->mem_wanted);
+	assert_int_equal(vm->vcpus[0].arch.skips, 1);
+	vm_destroy(vm);
+}
+
 static void describes(const struct hv_exit *exit, const char *wanted)
 {
 	char text[80];
@@ -245,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_reset_keeps_the_vm),
 		cmocka_unit_test(test_time_stands_still_while_paused),
 		cmocka_unit_test(test_devices_and_memory),
+		cmocka_unit_test(test_a_device_that_needs_memory),
 		cmocka_unit_test(test_exits_in_words),
 		cmocka_unit_test(test_too_much_memory_is_refused),
 	};

@@ -127,6 +127,28 @@ static void test_turns(void **state)
 	assert_int_equal(idles, 0);
 }
 
+/* Once, and then the one after it has its turn. */
+static void test_somebody_waits_for_it(void **state)
+{
+	u32 last = first_slice();
+	u32 before = (last + 2) % VMS;
+
+	(void)state;
+	sched_next(vms[last]);
+	assert_int_equal(slice(), last);
+	sched_next(vms[before]);
+	assert_int_equal(slice(), before);
+	assert_int_equal(slice(), last);
+	/* It can't: it is the turn of another. */
+	halt(last);
+	sched_next(vms[last]);
+	assert_int_not_equal(slice(), last);
+	sched_next(vms[before]);
+	destroy(before);
+	assert_int_not_equal(slice(), NO_VM);
+	assert_int_equal(idles, 0);
+}
+
 static void test_who_cannot_run_costs_nothing(void **state)
 {
 	(void)state;
@@ -269,6 +291,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_turns),
+		TEST(test_somebody_waits_for_it),
 		TEST(test_who_cannot_run_costs_nothing),
 		TEST(test_failure_leaves_the_others),
 		TEST(test_destroyed_between_slices),

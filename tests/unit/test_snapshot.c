@@ -478,16 +478,36 @@ static void test_damaged_files_are_listed(void **state)
 	assert_int_equal(restore(s, INTENT_RESUME, false), HV_EIO);
 }
 
-static void test_another_shape_is_refused(void **state)
+static void test_another_machine_is_replaced(void **state)
 {
-	struct snapshot *s = take("s");
+	struct double_vm *made = &double_vms[2]; /* the first that is made comes to nothing */
+	struct snapshot *s;
 
 	(void)state;
+	console_init_vm(&d->vm);
+	d->state.value = 5;
+	s = take("s");
 	d->vm.config.memory = MIB(128);
 	d->state.value = 7;
-	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_EBUSY);
-	assert_non_null(strstr(why, "128 MiB"));
+	assert_int_equal(chardev_write(&d->vm.chardev, (const u8 *)"hello", 5), 5);
+
+	/* Not with what there is no id for: the VM stays as it is. */
+	double_no_entropy = true;
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_ENO_ENTROPY);
+	assert_ptr_equal(vm_find("one"), &d->vm);
 	assert_int_equal(d->state.value, 7);
+	assert_null(d->vm.next);
+
+	double_no_entropy = false;
+	assert_int_equal(restore(s, INTENT_ROLLBACK, false), HV_OK);
+	assert_ptr_equal(vm_find("one"), &made->vm);
+	assert_null(made->vm.next);
+	assert_int_equal(made->state.value, 5);
+	assert_int_equal(made->vm.state, VM_RUNNING);
+	assert_int_equal(made->edges, 1);
+	/* It has the console of the one before. */
+	assert_int_equal(made->vm.console.out_head, 5);
+	assert_int_equal(d->vm.console.out_head, 0);
 }
 
 static void test_clones(void **state)
@@ -508,6 +528,7 @@ static void test_clones(void **state)
 		assert_ptr_equal(vm, &clone->vm);
 		assert_string_equal(vm->config.name, i == 1 ? "one-1" : "one-2");
 		assert_int_equal(vm->state, VM_RUNNING);
+		assert_ptr_equal(double_next, vm);
 		assert_int_equal(vm->restore.intent, INTENT_CLONE);
 		assert_int_equal(clone->state.value, 5);
 		assert_int_equal(clone->edges, 1);
@@ -516,16 +537,21 @@ static void test_clones(void **state)
 		assert_string_equal(vm->lineage.name, "s");
 	}
 	assert_memory_not_equal(double_vms[1].genid.id, double_vms[2].genid.id, VMGENID_BYTES);
-	/* The source goes on with the id it has, and the lowest name that is free comes next. */
+	/* The source goes on with the id it has, and no clone gets the name that another had. */
 	assert_memory_equal(d->genid.id, id, sizeof(id));
 	assert_int_equal(d->edges, 0);
 	vm_destroy(&double_vms[1].vm);
 	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
-	assert_string_equal(vm->config.name, "one-1");
+	assert_string_equal(vm->config.name, "one-3");
 
 	double_no_entropy = true;
 	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_ENO_ENTROPY);
-	assert_null(vm_find("one-3"));
+	assert_null(vm_find("one-4"));
+	double_no_entropy = false;
+	/* But where it is another VM's already. */
+	double_make("one-5");
+	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
+	assert_string_equal(vm->config.name, "one-6");
 }
 
 static void test_long_names_of_clones(void **state)
@@ -542,6 +568,64 @@ static void test_long_names_of_clones(void **state)
 	assert_int_equal(snapshot_clone(s, &request, &vm, why), HV_OK);
 	assert_string_equal(vm->config.name, "a234567890b234567890c23456789-1");
 	assert_int_equal(vm->state, VM_PAUSED);
+}
+
+/* Two VMs never have the same id, whatever the intent says. */
+static void test_an_id_of_another_vm(void **state)
+{
+	struct restore_request request = {.intent = INTENT_RESUME, .vm = "other"};
+	struct snapshot *s = take("s");
+	struct vm *vm;
+
+	(void)state;
+	assert_int_equal(snapshot_restore(s, &request, &vm, why), HV_EEXISTS);
+	assert_string_equal(why, "one has the id of snapshot s already, and two VMs must not share "
+				 "it; choose an intent with a new id");
+	assert_null(vm_find("other"));
+	request.intent = INTENT_CLONE;
+	assert_int_equal(snapshot_restore(s, &request, &vm, why), HV_OK);
+	/* The one that it was taken of may have it back. */
+	assert_int_equal(restore(s, INTENT_RESUME, false), HV_OK);
+}
+
+static void test_images_are_dropped_for_memory(void **state)
+{
+	struct snapshot *kept, *stored;
+
+	(void)state;
+	d->state.value = 4;
+	kept = take("kept");
+	stored = take_how("stored", SNAPSHOT_STORED);
+	assert_true(snapshot_drop_image());
+	assert_null(stored->image.root);
+	assert_non_null(kept->image.root);
+	assert_false(snapshot_drop_image());
+	d->state.value = 5;
+	assert_int_equal(restore(stored, INTENT_ROLLBACK, false), HV_OK);
+	assert_int_equal(d->state.value, 4);
+}
+
+static void test_the_volume_is_looked_at_again(void **state)
+{
+	struct snapshot *s;
+
+	(void)state;
+	take_how("s", SNAPSHOT_STORED);
+	double_stored.stored = false;
+	snapshot_scan();
+	s = snapshot_find("s");
+	assert_false(s->stored);
+	assert_non_null(s->image.root);
+	double_stored.stored = true;
+	snapshot_scan();
+	assert_true(s->stored);
+	assert_true(snapshot_drop_image());
+	double_stored.stored = false;
+	snapshot_scan();
+	assert_null(snapshot_find("s"));
+	double_stored.stored = true;
+	snapshot_scan();
+	assert_non_null(snapshot_find("s"));
 }
 
 int main(void)
@@ -566,8 +650,11 @@ int main(void)
 		TEST(test_comes_back_from_the_volume),
 		TEST(test_what_fails_leaves_no_vm),
 		TEST(test_damaged_files_are_listed),
-		TEST(test_another_shape_is_refused),
+		TEST(test_another_machine_is_replaced),
 		TEST(test_clones),
+		TEST(test_an_id_of_another_vm),
+		TEST(test_images_are_dropped_for_memory),
+		TEST(test_the_volume_is_looked_at_again),
 		TEST(test_long_names_of_clones),
 	};
 

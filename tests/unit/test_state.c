@@ -62,6 +62,39 @@ static void test_pack_and_unpack(void **state)
 	assert_ptr_equal(to.wiring, &to);
 }
 
+/* In another order than that of the structure, which is allowed, and with fields in between. */
+#define MIXED_FIELDS(SAVED, TRANSIENT)                                                             \
+	SAVED(struct thing, latch)                                                                 \
+	SAVED(struct thing, wide)                                                                  \
+	TRANSIENT(struct thing, row, "of no use")                                                  \
+	TRANSIENT(struct thing, pad, "padding")                                                    \
+	TRANSIENT(struct thing, wiring, "wiring")
+
+extern const struct state_desc mixed_state;
+STATE_DEFINE(mixed_state, "mixed", 1, struct thing, MIXED_FIELDS);
+
+static void check_copy(const struct state_desc *desc)
+{
+	struct thing from = {.wide = 0x1122334455667788, .row = {1, 2, 3}, .latch = 6};
+	struct thing to = {.wide = 4, .row = {5, 6, 7}, .latch = 8, .pad = 9, .wiring = &to};
+	struct thing copy, before = to;
+	u8 buf[16];
+
+	memset(&copy, 0xee, sizeof(copy));
+	state_pack(desc, &from, buf);
+	state_unpack_copy(desc, &copy, &to, buf);
+	assert_memory_equal(&to, &before, sizeof(to));
+	state_unpack(desc, &to, buf);
+	assert_memory_equal(&copy, &to, sizeof(to));
+}
+
+static void test_unpack_a_copy(void **state)
+{
+	(void)state;
+	check_copy(&thing_state);
+	check_copy(&mixed_state);
+}
+
 static void test_error_texts(void **state)
 {
 	(void)state;
@@ -75,6 +108,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_description),
 		cmocka_unit_test(test_pack_and_unpack),
+		cmocka_unit_test(test_unpack_a_copy),
 		cmocka_unit_test(test_error_texts),
 	};
 

@@ -776,6 +776,7 @@ static void test_almost_zero_pages(void **state)
 		pages[at] = 0x80;
 		assert_int_equal(store_write_page(&writer, GPA(gpa), pages + shift), HV_OK);
 		assert_int_equal(writer.header.page_count, before + inside);
+		assert_int_equal(store_is_zero(pages + shift), !inside);
 		pages[at] = 0;
 	}
 	store_memory_fini(&m);

@@ -83,9 +83,8 @@ static void on_eoi(void *ctx, u8 vector)
 	((struct machine *)ctx)->eoi_vector = vector;
 }
 
-static void on_change(void *ctx, bool loaded)
+static void on_change(void *ctx)
 {
-	(void)loaded;
 	((struct machine *)ctx)->changes++;
 }
 

@@ -118,7 +118,8 @@ static enum hv_error save(const char *name, enum which which, u32 pages)
 {
 	struct volume_file file;
 	u64 generation;
-	enum hv_error err = volume_create(&file, name, snapshot_bytes(pages), &generation, why);
+	enum hv_error err =
+		volume_create(&file, name, snapshot_bytes(pages), true, &generation, why);
 
 	if (err)
 		return err;
@@ -194,6 +195,16 @@ static void take_listed(void *ctx, const char *name, const struct store_header *
 	strcpy(l->why, text);
 }
 
+static void ignore_listed(void *ctx, const char *name, const struct store_header *header,
+			  enum hv_error err, const char *text)
+{
+	(void)ctx;
+	(void)name;
+	(void)header;
+	(void)err;
+	(void)text;
+}
+
 static u32 list(void)
 {
 	listed_count = 0;
@@ -230,7 +241,7 @@ static void test_save_and_read(void **state)
 	assert_int_equal(host_files_count(), 4);
 	assert_non_null(host_files_bytes("snapshots/s~0.snap", &size));
 	assert_int_equal(size, PART);
-	assert_non_null(host_files_bytes("snapshots/s~0.003", &size));
+	assert_non_null(host_files_bytes("snapshots/s~0.p003", &size));
 	assert_int_equal(size, snapshot_bytes(NEW_PAGES) - 3 * PART);
 	assert_int_equal(list(), 1);
 	assert_string_equal(listed[0].name, "s");
@@ -286,8 +297,11 @@ static void test_given_up(void **state)
 
 	(void)state;
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
-	assert_int_equal(volume_create(&file, "s", MIB(1), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", MIB(1), true, &generation, why), HV_OK);
 	assert_int_equal(generation, 2);
+	/* It is not what a power cut left. */
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES) + 1);
 	assert_int_equal(write_snapshot(&file, "s", generation, NEW, NEW_PAGES), HV_OK);
 	volume_close(&file, false);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
@@ -340,17 +354,19 @@ static void test_strays_are_ignored(void **state)
 {
 	static const char *const names[] = {"readme.txt",
 					    "x~2.snap",
-					    "x~0.0001",
+					    "x~0.p0001",
 					    "~0.snap",
 					    "a b~0.snap",
-					    "x~0.000",
-					    "x~0.01",
+					    "x~0.p000",
+					    "x~0.p01",
+					    "x~0.001",
+					    "x~0.q001",
 					    "x~0snap",
 					    "x~0.snap2",
 					    "x~",
-					    "x~0.1000000000000000001",
+					    "x~0.p1000000000000000001",
 					    "x.snap",
-					    "x~1.001",
+					    "x~1.p001",
 					    "a23456789012345678901234567890123~0.snap"};
 
 	(void)state;
@@ -359,11 +375,15 @@ static void test_strays_are_ignored(void **state)
 
 		host_files_put(strcat(path, names[i]), "stray", 5);
 	}
-	assert_int_equal(list(), 0);
+	/* The last but one is what a deletion left. */
+	assert_int_equal(list(), 1);
+	assert_string_equal(listed[0].name, "x");
+	assert_int_equal(listed[0].err, HV_ECORRUPT);
+	assert_non_null(strstr(listed[0].why, "its first file is missing"));
 	assert_int_equal(save("x", OLD, OLD_PAGES), HV_OK);
 	assert_int_equal(read_snapshot("x", page_counts), OLD);
 	/* It was a leftover of the other slot. */
-	assert_false(is_there("snapshots/x~1.001"));
+	assert_false(is_there("snapshots/x~1.p001"));
 	assert_int_equal(volume_delete("x", why), HV_OK);
 	assert_int_equal(host_files_count(), ARRAY_COUNT(names) - 1);
 }
@@ -386,13 +406,13 @@ static void test_broken(void **state)
 
 	(void)state;
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
-	assert_int_equal(host_file_delete("snapshots/s~0.001"), HV_OK);
-	assert_broken(HV_ECORRUPT, "s~0.001 is missing");
+	assert_int_equal(host_file_delete("snapshots/s~0.p001"), HV_OK);
+	assert_broken(HV_ECORRUPT, "s~0.p001 is missing");
 	assert_int_equal(volume_delete("s", why), HV_OK);
 
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
-	host_files_put("snapshots/s~0.002", "short", 5);
-	assert_broken(HV_ECORRUPT, "s~0.002 is 5 bytes, must be 32768");
+	host_files_put("snapshots/s~0.p002", "short", 5);
+	assert_broken(HV_ECORRUPT, "s~0.p002 is 5 bytes, must be 32768");
 	assert_int_equal(volume_delete("s", why), HV_OK);
 
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
@@ -437,7 +457,7 @@ static void test_newer_version(void **state)
 	assert_int_equal(listed[0].err, HV_EUNSUPPORTED);
 	assert_int_equal(listed[0].header.version, STORE_VERSION + 1);
 	/* It stays until there is another. */
-	assert_int_equal(volume_create(&file, "s", MIB(1), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", MIB(1), true, &generation, why), HV_OK);
 	volume_close(&file, false);
 	assert_int_equal(list(), 1);
 	assert_int_equal(listed[0].err, HV_EUNSUPPORTED);
@@ -447,6 +467,42 @@ static void test_newer_version(void **state)
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
 	assert_false(is_there("snapshots/s~0.snap"));
 	assert_int_equal(read_snapshot("s", page_counts), NEW);
+}
+
+static enum hv_error create_new(void)
+{
+	struct volume_file file;
+	u64 generation;
+	enum hv_error err = volume_create(&file, "s", MIB(1), false, &generation, why);
+
+	if (!err)
+		volume_close(&file, false);
+	return err;
+}
+
+/* The caller may not know of it. */
+static void test_no_replacing_unasked(void **state)
+{
+	u64 size;
+	u8 *first;
+
+	(void)state;
+	assert_int_equal(create_new(), HV_OK);
+	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	assert_non_null(strstr(why, "there is a snapshot s in snapshots already; say --replace"));
+	assert_int_equal(read_snapshot("s", page_counts), OLD);
+	change_header("snapshots/s~0.snap", make_newer);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	first = host_files_bytes("snapshots/s~0.snap", &size);
+	first[100] ^= 1;
+	assert_int_equal(create_new(), HV_EEXISTS);
+	host_files_put("snapshots/s~1.snap", "", 0);
+	assert_int_equal(create_new(), HV_EEXISTS);
+	assert_int_equal(host_files_count(), 1 + snapshot_files(OLD_PAGES));
+	/* What an unfinished one leaves is none. */
+	memset(first, 0, PAGE_SIZE);
+	assert_int_equal(create_new(), HV_OK);
 }
 
 static void test_last_generation(void **state)
@@ -459,15 +515,123 @@ static void test_last_generation(void **state)
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 }
 
+/* The short names of one are like the long ones of the other. */
+static void test_short_names(void **state)
+{
+	(void)state;
+	assert_int_equal(save("before-update", OTHER, page_counts[OTHER]), HV_OK);
+	assert_int_equal(save("before-update", OLD, OLD_PAGES), HV_OK);
+	for (u32 slot = 0; slot < 2; slot++) {
+		assert_int_equal(save("before", NEW, NEW_PAGES), HV_OK);
+		assert_int_equal(read_snapshot("before", page_counts), NEW);
+		assert_int_equal(read_snapshot("before-update", page_counts), OLD);
+	}
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES) + snapshot_files(NEW_PAGES));
+	assert_int_equal(volume_delete("before", why), HV_OK);
+	assert_int_equal(read_snapshot("before-update", page_counts), OLD);
+	assert_int_equal(host_files_count(), snapshot_files(OLD_PAGES));
+}
+
 /* What can't be read just now may be the one that counts. */
 static void test_unreadable_is_not_replaced(void **state)
 {
 	(void)state;
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
 	host_files.steps = 0;
-	host_files.bad_read_at = 3;
+	host_files.bad_read_at = 4;
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EIO);
-	assert_int_equal(host_files.steps, 3);
+	assert_int_equal(host_files.steps, 4);
+	assert_int_equal(read_snapshot("s", page_counts), OLD);
+}
+
+/* Files as they are after a power cut before the last step: OLD in slot 0, NEW in slot 1. */
+static void prepare_two(void)
+{
+	static const char *const paths[] = {"snapshots/s~0.snap", "snapshots/s~0.p001"};
+	static u8 bytes[2][PART];
+	u64 sizes[2];
+
+	host_files_reset();
+	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
+	assert_int_equal(snapshot_files(OLD_PAGES), 2);
+	for (u32 i = 0; i < 2; i++) {
+		const u8 *from = host_files_bytes(paths[i], &sizes[i]);
+
+		memcpy(bytes[i], from, sizes[i]);
+	}
+	assert_int_equal(save("s", NEW, NEW_PAGES), HV_OK);
+	for (u32 i = 0; i < 2; i++)
+		host_files_put(paths[i], bytes[i], sizes[i]);
+	host_files.steps = 0;
+}
+
+/* An earlier one doesn't count because the later one can't be read just now. */
+static void test_unreadable_of_two(void **state)
+{
+	u32 refused = 0, steps;
+
+	(void)state;
+	for (u32 step = 1;; step++) {
+		prepare_two();
+		host_files.bad_read_at = step;
+		refused += save("s", NEXT, page_counts[NEXT]) == HV_EIO;
+		steps = host_files.steps;
+		host_files.bad_read_at = 0;
+		if (step > steps)
+			break;
+		if (read_snapshot("s", page_counts) != NEXT)
+			assert_int_equal(read_snapshot("s", page_counts), NEW);
+		assert_int_equal(host_files_open(), 0);
+	}
+	assert_int_equal(refused, 3);
+	prepare_two();
+	for (u32 step = 1; step < 10; step++) {
+		struct store_header header;
+		struct volume_file file;
+		enum hv_error err;
+
+		host_files.steps = 0;
+		host_files.bad_read_at = step;
+		err = volume_open(&file, "s", &header, why);
+		if (err) {
+			assert_int_equal(err, HV_EIO);
+			continue;
+		}
+		assert_int_equal(header.id[0], NEW);
+		volume_close(&file, false);
+	}
+	/* It can be deleted all the same. */
+	host_files.steps = 0;
+	host_files.bad_read_at = 3;
+	assert_int_equal(volume_delete("s", why), HV_OK);
+	assert_int_equal(host_files_count(), 0);
+}
+
+/* Listing them deletes the earlier one, but nothing that may still be of use. */
+static void test_stale_is_deleted(void **state)
+{
+	u32 all = snapshot_files(OLD_PAGES) + snapshot_files(NEW_PAGES);
+
+	(void)state;
+	prepare_two();
+	host_files.write_protected = true;
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), all);
+	host_files.write_protected = false;
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), snapshot_files(NEW_PAGES));
+	assert_int_equal(read_snapshot("s", page_counts), NEW);
+
+	prepare_two();
+	change_header("snapshots/s~0.snap", make_newer);
+	assert_int_equal(list(), 1);
+	assert_int_equal(host_files_count(), all);
+
+	prepare_two();
+	assert_int_equal(host_file_delete("snapshots/s~1.p002"), HV_OK);
+	assert_int_equal(list(), 1);
+	assert_int_equal(listed[0].err, HV_OK);
+	assert_int_equal(host_files_count(), all - 1);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 }
 
@@ -497,9 +661,11 @@ static void test_too_big(void **state)
 
 	(void)state;
 	host_files.room = UINT64_MAX;
-	assert_int_equal(volume_create(&file, "s", UINT64_MAX, &generation, why), HV_ETOO_BIG);
-	assert_int_equal(volume_create(&file, "s", 1000 * GIB(2), &generation, why), HV_ETOO_BIG);
-	assert_int_equal(volume_create(&file, "s", 900 * GIB(2), &generation, why), HV_OK);
+	assert_int_equal(volume_create(&file, "s", UINT64_MAX, true, &generation, why),
+			 HV_ETOO_BIG);
+	assert_int_equal(volume_create(&file, "s", 1000 * GIB(2), true, &generation, why),
+			 HV_ETOO_BIG);
+	assert_int_equal(volume_create(&file, "s", 900 * GIB(2), true, &generation, why), HV_OK);
 	volume_close(&file, false);
 }
 
@@ -515,8 +681,14 @@ static void test_write_protected(void **state)
 	host_files.write_protected = true;
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EDENIED);
+	assert_non_null(strstr(why, "write-protected"));
 	assert_int_equal(volume_delete("s", why), HV_EDENIED);
+	assert_int_equal(volume_delete("t", why), HV_OK);
 	assert_int_equal(read_snapshot("s", page_counts), OLD);
+	/* What is left of another slot is not in the way either. */
+	host_files_put("snapshots/s~1.p001", "stray", 5);
+	assert_int_equal(save("s", NEW, NEW_PAGES), HV_EDENIED);
+	assert_non_null(strstr(why, "write-protected"));
 }
 
 static void test_too_many(void **state)
@@ -620,6 +792,13 @@ static bool cut_once(const struct cut *cut, u32 seen[DAMAGED + 1])
 	volume_init(VOLUME_FOLDER);
 	found = find_one(cut);
 	seen[found]++;
+	/*
+	 * The list has ended what the cut left. But what was on the medium before may look like a
+	 * damaged one of a higher generation, which stays.
+	 */
+	if (found != NONE && cut->loss == HOST_FILES_KEEP)
+		assert_int_equal(host_files_count(), snapshot_files(page_counts[OTHER]) +
+							     snapshot_files(page_counts[found]));
 	if (found != cut->after && (found != cut->before || err == HV_OK || !off))
 		fail_msg("step %u, loss %u, seed %u: %u is there (result %d)", cut->step, cut->loss,
 			 cut->seed, found, err);
@@ -659,6 +838,24 @@ static void test_cut_of_a_deletion(void **state)
 {
 	(void)state;
 	cut_everywhere(DELETE, NEW, NONE);
+}
+
+/* The work after a cut is cut as well. */
+static void test_cut_of_a_list(void **state)
+{
+	bool off = true;
+
+	(void)state;
+	for (u32 step = 1; off; step++) {
+		prepare_two();
+		host_files.cut_at = step;
+		(void)!volume_list(ignore_listed, NULL);
+		off = host_files.off;
+		host_files_reboot();
+		assert_int_equal(read_snapshot("s", page_counts), NEW);
+		assert_int_equal(list(), 1);
+		assert_int_equal(host_files_count(), snapshot_files(NEW_PAGES));
+	}
 }
 
 /* Again and again, with what the last one left, cuts in the work after a cut included. */
@@ -705,9 +902,13 @@ int main(void)
 		TEST(test_names),
 		TEST(test_strays_are_ignored),
 		TEST(test_broken),
+		TEST(test_short_names),
 		TEST(test_newer_version),
+		TEST(test_no_replacing_unasked),
 		TEST(test_last_generation),
 		TEST(test_unreadable_is_not_replaced),
+		TEST(test_unreadable_of_two),
+		TEST(test_stale_is_deleted),
 		TEST(test_no_space),
 		TEST(test_too_big),
 		TEST(test_write_protected),
@@ -715,6 +916,7 @@ int main(void)
 		TEST(test_cut_of_the_first),
 		TEST(test_cut_of_a_replacement),
 		TEST(test_cut_of_a_deletion),
+		TEST(test_cut_of_a_list),
 		TEST(test_cuts_in_a_row),
 	};
 

@@ -35,6 +35,8 @@ void vgic_machine_init(struct vgic_machine *m, enum vgic_version version, u32 cp
 		if (hw_timer)
 			vgic_set_hw(&m->gics[i], VGIC_PPI_VTIMER, VGIC_HW_TIMER);
 	}
+	/* The other one has a state loaded into it as it is. */
+	vgic_reset(m->gic);
 }
 
 /* IHI 0069, "ICH_MISR_EL2": entry not present, end of interrupt, underflow, no pending. */
@@ -246,19 +248,23 @@ void vgic_machine_dir(struct vgic_machine *m, u32 cpu, u32 intid)
 
 /* ---- registers ---- */
 
+/* Over a bus, which says what size and alignment may be; the handler says how far it goes. */
 static u64 access_io(io_handler handler, void *ctx, u32 cpu, u32 offset, u8 size, bool is_write,
 		     u64 value)
 {
+	const struct io_region region = {
+		.space = IO_MMIO, .length = MIB(2), .handler = handler, .ctx = ctx};
 	struct io_access access = {
-		.offset = offset,
 		.value = value,
 		.vcpu = cpu,
 		.size = size,
 		.is_write = is_write,
 	};
+	static struct io_bus bus;
 
-	VGIC_CHECK(handler(ctx, &access) == IO_DONE);
-	VGIC_CHECK(is_write || access.value <= UINT64_MAX >> (64 - 8 * size));
+	io_bus_init(&bus);
+	VGIC_CHECK(!io_register(&bus, &region));
+	VGIC_CHECK(io_dispatch(&bus, IO_MMIO, offset, &access) == IO_DONE);
 	return access.value;
 }
 
@@ -375,8 +381,6 @@ const char *vgic_machine_load(struct vgic_machine *m, const u8 *buf)
 	for (u32 i = 0; i < to->cpu_count; i++)
 		state_unpack(&vgic_cpu_state, &to->cpus[i], cpus + i * step);
 	vgic_dist_state.after_load(to);
-	for (u32 i = 0; i < to->cpu_count; i++)
-		vgic_cpu_state.after_load(&to->cpus[i]);
 	m->gic = to;
 	return NULL;
 }

@@ -91,6 +91,14 @@ u64 sched_slept(void)
 	return 4000;
 }
 
+/* Who is to run next. */
+static struct vm *double_next __attribute__((unused));
+
+void sched_next(struct vm *vm)
+{
+	double_next = vm;
+}
+
 u64 arch_counter(void)
 {
 	return ++double_counter;
@@ -267,6 +275,15 @@ struct vm *vm_find(const char *name)
 	return vm;
 }
 
+const struct vm *vm_with_id(const struct vm *vm, const u8 id[VMGENID_BYTES])
+{
+	const struct vm *other = double_first;
+
+	while (other && (other == vm || memcmp(other->genid->id, id, VMGENID_BYTES)))
+		other = other->next;
+	return other;
+}
+
 void vm_pause(struct vm *vm)
 {
 	if (vm->state == VM_RUNNING)
@@ -303,11 +320,12 @@ const char *vm_state_text(enum vm_state state)
 	return texts[state];
 }
 
-enum hv_error vm_create_blank(const struct vm_config *config, struct vm **vm)
+enum hv_error vm_create_blank(const struct vm_config *config, const char *name, struct vm **vm)
 {
+	(void)config;
 	if (double_no_memory)
 		return HV_ENO_MEMORY;
-	*vm = &double_make(config->name)->vm;
+	*vm = &double_make(name)->vm;
 	return HV_OK;
 }
 
@@ -362,8 +380,9 @@ enum hv_error volume_delete(const char *name, char *why)
 	return HV_OK;
 }
 
-enum hv_error stored_write(struct snapshot *s, snapshot_progress *progress, char *why)
+enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *progress, char *why)
 {
+	(void)replace;
 	if (double_broken_volume) {
 		strcpy(why, "the volume is broken");
 		return HV_EIO;

@@ -59,10 +59,10 @@ struct vapic_bus {
 	struct vapic *apics[VAPIC_MAX];
 	u32 count;
 	/*
-	 * Set by the I/O APIC: which messages find a destination may have changed; @loaded: because
-	 * a snapshot was loaded, not by the guest. May be NULL.
+	 * Set by the I/O APIC: which messages find a destination may have changed. May be NULL. Not
+	 * told of what is loaded, as it is loaded, too.
 	 */
-	void (*changed)(void *ctx, bool loaded);
+	void (*changed)(void *ctx);
 	void *changed_ctx;
 };
 

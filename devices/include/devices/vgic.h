@@ -10,8 +10,8 @@
  * made of it. In between, the state here is that of the fill, so what a snapshot saves is
  * complete only after a fold. Registers may be accessed, lines set and SGIs sent all the time, for
  * interrupts that are given out too; the kick then says that the virtual CPU concerned has to leave
- * the guest, fold and fill. A virtual CPU that accesses a register itself should have been folded
- * before, or else it reads pending and active state as of its last fill.
+ * the guest, fold and fill. Where a virtual CPU accesses pending or active state itself, the owner
+ * is asked to fold it before.
  *
  * Nothing here locks: the owner lets one caller in at a time. Members say who may change them:
  * [c] constant after vgic_init() and vgic_set_hw(); [g] the functions here; [o] the owner as well,
@@ -106,6 +106,11 @@ struct vgic_ops {
 	 * no vgic_set_hw().
 	 */
 	void (*deactivate)(void *ctx, u32 cpu, u32 hw_intid);
+	/*
+	 * @cpu, which is out of the guest, accesses a register of single interrupts: vgic_fold() if
+	 * anything is given out to it. May be NULL if it never is then.
+	 */
+	void (*fold)(void *ctx, u32 cpu);
 };
 
 /* What is saved about thirty-two interrupts: bit n of a word is the nth. */
@@ -135,6 +140,7 @@ struct vgic_notes {
 };
 
 struct vgic;
+struct vgic_frame; /* vgic_core.h */
 
 /* Of the words, [0] is the private interrupts, [1] SPIs 32 to 63, and so on. */
 struct vgic_cpu {
@@ -177,21 +183,25 @@ struct vgic {
 	struct vgic_notes notes[VGIC_WORDS - 1]; /* [g] on the SPIs */
 	u32 hw;                                  /* [c] private ones with a physical one */
 	u32 pad;
-	u16 hw_intid[VGIC_SPI_BASE]; /* [c] */
-	const struct vgic_ops *ops;  /* [c] */
-	void *ctx;                   /* [c] */
+	u16 hw_intid[VGIC_SPI_BASE];   /* [c] */
+	const struct vgic_frame *dist; /* [c] registers of the distributor */
+	const struct vgic_ops *ops;    /* [c] */
+	void *ctx;                     /* [c] */
 	struct vgic_cpu cpus[VGIC_CPU_MAX];
 };
 
 #define VGIC_NOWHERE 0xffu /* a target: no virtual CPU */
 
-/* Records "vgic", of the struct vgic, and "vgic-cpu", of each of its cpus up to cpu_count. */
+/*
+ * Records "vgic", of the struct vgic, and "vgic-cpu", of each of its cpus up to cpu_count. The
+ * first one's after_load is for all, and comes when all are in place.
+ */
 extern const struct state_desc vgic_dist_state;
 extern const struct state_desc vgic_cpu_state;
 
 /*
  * Makes @gic the interrupt controller of @cpu_count virtual CPUs, 1 to VGIC_CPU_MAX. @ops and @ctx
- * are kept. The state is that of vgic_reset(). Once only.
+ * are kept. Once only; before all else vgic_reset() has to follow, or the loading of a state.
  */
 void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 	       const struct vgic_ops *ops, void *ctx);
@@ -224,8 +234,8 @@ void vgic_set_hw(struct vgic *gic, u32 ppi, u32 hw_intid);
 /*
  * io_handler for the distributor, of VGIC_V3_DIST_SIZE or VGIC_V2_DIST_SIZE bytes, and for the
  * redistributors of GICv3, cpu_count times VGIC_REDIST_SIZE bytes, in the order of the virtual
- * CPUs. Registers that aren't there, and accesses of a size that a register doesn't take, read as
- * zero and are ignored.
+ * CPUs. Registers that aren't there, and accesses of a size that a register doesn't take, leave a
+ * read's value at the zero that the bus has put there, and are ignored.
  */
 enum io_result vgic_dist_io(void *gic, struct io_access *access);
 enum io_result vgic_redist_io(void *gic, struct io_access *access);

@@ -5,8 +5,8 @@
  *
  * A device registers regions; the bus finds the region, polices size, alignment and bounds, and
  * calls the handler with an offset relative to the region. An access that no region takes is
- * answered by the bus: reads give all ones and writes are dropped for MMIO and PIO, IO_FAULT for
- * registers.
+ * answered by the bus, as its `nobody` says for each space: with a fault, or reads give all ones
+ * and writes are dropped.
  */
 #ifndef HV_IO_H
 #define HV_IO_H
@@ -32,9 +32,13 @@ struct io_access {
 enum io_result {
 	IO_DONE,  /* handled */
 	IO_FAULT, /* the guest gets a fault: #GP, external abort or undefined exception */
+	IO_AGAIN, /* it needs guest memory that has to be fetched: the guest tries again then */
 };
 
-/* Handles one access. @ctx is what the region was registered with. */
+/*
+ * Handles one access. @ctx is what the region was registered with. The value of a read is 0
+ * beforehand, and of what it is afterwards the bus takes access->size bytes.
+ */
 typedef enum io_result (*io_handler)(void *ctx, struct io_access *access);
 
 struct io_region {
@@ -43,7 +47,8 @@ struct io_region {
 	u8 size_min;    /* bytes; 0 means 1 */
 	u8 size_max;    /* bytes; 0 means 8. A wrong size reads as all ones, writes are dropped */
 	bool unaligned; /* accesses that aren't aligned to their size are passed on too */
-	u16 sizes;      /* set by io_register(): bit n, accesses of n bytes are passed on */
+	/* Set by io_register(): bit n, any aligned access of n bytes is passed on. */
+	u16 sizes;
 	u64 base;
 	u64 length;
 	io_handler handler;
@@ -55,6 +60,8 @@ struct io_region {
 /* One guest's bus. [c] constant once the guest runs: regions are only added before. */
 struct io_bus {
 	u32 count[IO_SPACE_COUNT];
+	/* The answer where no region is; IO_DONE but for registers, until the machine says else. */
+	enum io_result nobody[IO_SPACE_COUNT];
 	/* Whose the last access of the space was: mostly the next one's, too. */
 	const struct io_region *last[IO_SPACE_COUNT];
 	struct io_region regions[IO_SPACE_COUNT][IO_REGION_MAX]; /* sorted by base */
@@ -77,24 +84,23 @@ static inline bool io_inside(const struct io_region *region, u64 addr)
 	return addr - region->base < region->length;
 }
 
-/* The bits of an access of each size (bytes), and of any that can't be. */
-extern const u64 io_size_masks[16];
-
+/* The bits of an access of @size bytes, 1 to 8. */
 static inline u64 io_size_mask(u8 size)
 {
-	return io_size_masks[size % ARRAY_COUNT(io_size_masks)];
+	return UINT64_MAX >> (-8u * size % 64);
 }
+
+/* io_acceptable() of what is not aligned, or of a size that a region may not be made up of. */
+bool io_acceptable_far(const struct io_region *region, u64 addr, const struct io_access *access);
 
 static inline bool io_acceptable(const struct io_region *region, u64 addr,
 				 const struct io_access *access)
 {
 	u64 size = access->size;
 
-	if (size > 8 || !(region->sizes >> size & 1))
-		return false;
-	if (!region->unaligned && (addr & (size - 1)))
-		return false;
-	return region->length - access->offset >= size;
+	if (size <= 8 && region->sizes >> size & 1 && !(addr & (size - 1)))
+		return true;
+	return io_acceptable_far(region, addr, access);
 }
 
 /* io_dispatch() where the region is another than last time, or none. */

@@ -46,7 +46,7 @@ struct state_desc {
 	enum hv_error (*check)(const void *obj, const char **why);
 	/* Called before @obj is saved, to bring fields up to date. May be NULL. */
 	void (*before_save)(void *obj);
-	/* Called when the saved fields of @obj have been replaced: re-arm timers, recompute. */
+	/* Called when the saved fields of all objects are replaced: re-arm timers, recompute. */
 	void (*after_load)(void *obj);
 };
 
@@ -82,5 +82,8 @@ void state_pack(const struct state_desc *desc, void *obj, void *buf);
 
 /* Puts packed fields into the structure @obj; calls neither check nor after_load. */
 void state_unpack(const struct state_desc *desc, void *obj, const void *buf);
+
+/* Into @copy, of the size of the structure, what state_unpack() would make of @obj. */
+void state_unpack_copy(const struct state_desc *desc, void *copy, const void *obj, const void *buf);
 
 #endif

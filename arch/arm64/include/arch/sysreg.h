@@ -85,7 +85,7 @@ static inline void dsb_ish(void)
 #define ESR_ISV         BIT(24)
 #define ESR_SAS(esr)    ((u32)((esr) >> 22) & 3)
 #define ESR_SSE         BIT(21)
-#define ESR_SRT(esr)    ((u32)((esr) >> 16) & 31)
+#define ESR_SRT(esr)    ((esr) >> 16 & 31)
 #define ESR_SF          BIT(15)
 #define ESR_CM          BIT(8)
 #define ESR_S1PTW       BIT(7)
@@ -93,10 +93,11 @@ static inline void dsb_ish(void)
 #define ESR_FSC(esr)    ((u32)(esr)&0x3f)
 #define FSC_TYPE(fsc)   ((fsc)&0x3c)
 #define FSC_PERMISSION  0x0c
-#define FSC_EXTERNAL    0x10                     /* synchronous external abort, not on a walk */
-#define FSC_EXTERNAL_L0 0x14                     /* the same on a walk, level in bits 0-1 */
-#define ESR_READ        BIT(0)                   /* of a system register: MRS, not MSR */
-#define ESR_RT(esr)     ((u32)((esr) >> 5) & 31) /* the same */
+#define FSC_OTHER       0x38              /* 0 for address size and translation faults alone */
+#define FSC_EXTERNAL    0x10              /* synchronous external abort, not on a walk */
+#define FSC_EXTERNAL_L0 0x14              /* the same on a walk, level in bits 0-1 */
+#define ESR_READ        BIT(0)            /* of a system register: MRS, not MSR */
+#define ESR_RT(esr)     ((esr) >> 5 & 31) /* the same */
 
 /* PSTATE, as in SPSR_ELx */
 #define PSTATE_EL1H   ((u64)0x5)

@@ -46,9 +46,7 @@ extern const struct state_desc arm64_state_desc;
 struct vcpu_arch {
 	struct arm64_state state; /* first: the entry code has offsets into it */
 	u64 esr;                  /* of the last exit */
-	u8 insn_length;           /* of the instruction that exited; 0: it is to be tried again */
 	bool loaded;
-	bool check_root;      /* the second-stage table may be another than the hardware has */
 	struct a64_insn insn; /* of the MMIO access in progress */
 	/* What is in the hardware's list registers now. */
 	u32 lr_count;

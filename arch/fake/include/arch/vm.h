@@ -21,6 +21,7 @@ struct fake_machine {
 	enum hv_error (*vm_init)(struct vm *vm);  /* adds devices; may be NULL */
 	void (*vm_fini)(struct vm *vm);           /* may be NULL */
 	enum hv_error (*vm_reset)(struct vm *vm); /* may be NULL */
+	bool *in_firmware; /* host_context_firmware, for a test that has a host; may be NULL */
 };
 
 extern struct fake_machine fake_machine;

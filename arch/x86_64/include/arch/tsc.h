@@ -16,7 +16,10 @@ struct pm_timer {
 /* Where the timer is, by the FADT of @rsdp, which may be NULL. */
 struct pm_timer pm_timer_find(const void *rsdp);
 
-/* Rate of the counter in whole kHz, as Hz; 0 when it doesn't count. Takes some 50 ms. */
+/*
+ * Rate of the counter in whole kHz, as Hz; 0 when it doesn't count. Takes some 50 ms, up to a
+ * second where there is no timer.
+ */
 u64 tsc_calibrate(void);
 
 #endif

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the system tests of one architecture: run.py ARCH. The exit status: 0 where all passed."""
+
+import sys
+import unittest
+from pathlib import Path
+
+
+def tests_in(suite):
+    """The single tests of a suite."""
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from tests_in(test)
+        else:
+            yield test
+
+
+def main():
+    """All that is there, but what is another architecture's; what can't be loaded is everyone's."""
+    found = unittest.defaultTestLoader.discover(str(Path(__file__).resolve().parent))
+    wanted = unittest.TestSuite(test for test in tests_in(found)
+                                if getattr(test, "arch", sys.argv[1]) == sys.argv[1])
+    return 0 if unittest.TextTestRunner(verbosity=2).run(wanted).wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
