@@ -186,7 +186,7 @@ class OnTheVolume(Snapshots):
     def test_power_fails_while_it_is_written(self):
         m = self.demo(slack=600)
         m.guest("head -c 60000000 /dev/urandom >/big; echo one >/mark; echo is ${#HOME}")
-        m.expect(r"^is \d", 60)
+        m.expect(r"^is \d", 240)
         self.keep(m, "s1")
         marks = {"one"}
         for number in range(3):
