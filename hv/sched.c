@@ -69,7 +69,8 @@ static u64 nearest_deadline(void)
 
 void sched_next(struct vm *vm)
 {
-	favoured = vm;
+	if (!favoured)
+		favoured = vm;
 }
 
 /* Round robin: the one after that which ran last, which may be gone. NULL: the first. */

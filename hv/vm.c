@@ -11,6 +11,7 @@
 #include <string.h>
 
 static struct vm *vms;
+static u64 ended; /* VMs that were destroyed */
 
 struct vm *vm_first(void)
 {
@@ -216,8 +217,14 @@ static void unlink_vm(struct vm *vm)
 	}
 }
 
+u64 vm_ended(void)
+{
+	return ended;
+}
+
 void vm_destroy(struct vm *vm)
 {
+	ended++;
 	unlink_vm(vm);
 	console_forget_vm(vm);
 	arch_vm_fini(vm);

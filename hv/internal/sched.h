@@ -14,7 +14,10 @@ void sched_run_slice(void);
 /* The same, but returns false at once, without sleeping, when there is none to run. */
 bool sched_run_ready(void);
 
-/* The next slice is @vm's, if it can run then: somebody waits for it. */
+/*
+ * The next slice is @vm's, if it can run then: somebody waits for it. Of several, it is the first
+ * one's.
+ */
 void sched_next(struct vm *vm);
 
 /* Host counter ticks that sched_run_slice() has slept since the start. */

@@ -77,6 +77,7 @@ struct snapshot {
 	u64 pages;               /* 4 KiB pages: of the layer that was frozen, or in its files */
 	u64 ns;                  /* that freezing it took */
 	u32 clones;              /* the number of the last one, in its name */
+	u64 clones_when;         /* vm_ended() then */
 	/* In memory, ready to be restored; root is NULL if it is not. */
 	struct mem_image image;
 	u8 *records;
@@ -138,8 +139,8 @@ HV_MUST_CHECK enum hv_error snapshot_restore(struct snapshot *s,
 
 /*
  * Makes a new VM over snapshot @s, with intent `clone` and a name of its own: that of the VM that
- * was taken, and a number that no clone of @s has had. The request's vm is not used. Errors as
- * above; then there is no new VM.
+ * was taken, and the lowest number that no VM has. The request's vm is not used. Errors as above;
+ * then there is no new VM.
  */
 HV_MUST_CHECK enum hv_error snapshot_clone(struct snapshot *s,
 					   const struct restore_request *request, struct vm **vm,

@@ -136,6 +136,8 @@ HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm 
 HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, const char *name,
 					    struct vm **vm);
 void vm_destroy(struct vm *vm);
+/* How many have been destroyed since the start. */
+u64 vm_ended(void);
 struct vm *vm_find(const char *name);
 /* A VM but @vm whose generation id is @id; NULL: there is none. */
 const struct vm *vm_with_id(const struct vm *vm, const u8 id[16]);

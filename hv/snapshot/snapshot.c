@@ -677,9 +677,14 @@ enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request 
 	return restore_into(vm, s, request, why);
 }
 
-/* A name for the next clone of @s: with a number that none has had, as far as that is known. */
+/* A name for a clone of @s: with the lowest number that no VM has. */
 static void clone_name(char to[CONFIG_NAME_MAX], struct snapshot *s)
 {
+	/* Those up to the last one's are taken, unless a VM has ended. */
+	if (s->clones_when != vm_ended()) {
+		s->clones_when = vm_ended();
+		s->clones = 0;
+	}
 	do {
 		char suffix[12];
 		int length = snprintf(suffix, sizeof(suffix), "-%u", ++s->clones);

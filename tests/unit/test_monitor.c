@@ -262,7 +262,7 @@ static void test_clone(void **state)
 	expect("list\r", "one-1                            paused");
 	expect("end one-1\r", "one-1 has ended");
 	double_no_entropy = true;
-	expect("clone s 2\r", "error: clone 1 of 2: no new id for one-3: no entropy");
+	expect("clone s 2\r", "error: clone 1 of 2: no new id for one-1: no entropy");
 	expect("info one-2\r", "from     s\r\n");
 }
 

@@ -136,7 +136,9 @@ static void test_somebody_waits_for_it(void **state)
 	(void)state;
 	sched_next(vms[last]);
 	assert_int_equal(slice(), last);
+	/* Of several the first, and the others by turns. */
 	sched_next(vms[before]);
+	sched_next(vms[(before + 2) % VMS]);
 	assert_int_equal(slice(), before);
 	assert_int_equal(slice(), last);
 	/* It can't: it is the turn of another. */

@@ -329,9 +329,18 @@ enum hv_error vm_create_blank(const struct vm_config *config, const char *name, 
 	return HV_OK;
 }
 
+static u64 double_ended;
+
+u64 vm_ended(void)
+{
+	return double_ended;
+}
+
 void vm_destroy(struct vm *vm)
 {
 	struct vm **link = &double_first;
+
+	double_ended++;
 
 	while (*link != vm)
 		link = &(*link)->next;
