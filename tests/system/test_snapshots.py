@@ -270,7 +270,7 @@ class Clones(Snapshots):
         m.monitor("end demo-3")
         m.monitor("end demo")
         self.assertNotEqual(self.said(m, "genid", GUID, "demo-4"), source)
-        self.assertIn("demo-9 is a clone of demo", m.monitor("clone s1 --paused"))
+        self.assertIn("demo-3 is a clone of demo", m.monitor("clone s1 --paused"))
 
     def test_clones_of_what_is_on_the_volume(self):
         m = self.demo()
