@@ -122,7 +122,7 @@ class PowerCycle(Snapshots):
     """A snapshot is there after the power was off, and is what it was."""
 
     def test_power_cycle(self):
-        m = self.demo()
+        m = self.demo(deadline=600)
         first = self.guest_id(m)
         m.guest("i=0; (while sleep 1; do i=$((i + 1)); echo alive $i; done) & echo 'kept' >/mark")
         m.expect(r"alive 2")
@@ -157,7 +157,7 @@ class OnTheVolume(Snapshots):
     """What else may happen to the files of a snapshot."""
 
     def test_by_configuration_on_another_disk(self):
-        m = self.demo(slack=300)
+        m = self.demo(slack=300, deadline=600)
         first = self.guest_id(m)
         self.keep(m, "s1")
         self.keep(m, "s2")
@@ -184,7 +184,7 @@ class OnTheVolume(Snapshots):
         self.assertEqual(self.said(other, "genid", GUID, "other"), first)
 
     def test_power_fails_while_it_is_written(self):
-        m = self.demo(slack=600)
+        m = self.demo(slack=600, deadline=600)
         m.guest("head -c 60000000 /dev/urandom >/big; echo one >/mark; echo is ${#HOME}")
         m.expect(r"^is \d", 240)
         self.keep(m, "s1")
@@ -206,7 +206,7 @@ class OnTheVolume(Snapshots):
         self.keep(m, "s1", " --replace")
 
     def test_damaged_files(self):
-        m = self.demo(slack=300)
+        m = self.demo(slack=300, deadline=600)
         first = self.guest_id(m)
         self.keep(m, "s1")
         self.keep(m, "s2")
