@@ -142,6 +142,8 @@ static void load_hostile(struct machine *m, u32 cpu, const u8 *data, size_t leng
 	}
 	state_unpack(&vapic_state, &m->apics[cpu], packed);
 	vapic_state.after_load(&m->apics[cpu]);
+	/* It is never loaded alone, and the I/O APIC comes after it. */
+	vioapic_state.after_load(&m->ioapic);
 }
 
 static void play(struct machine *m, const struct step *step, const u8 *rest, size_t rest_length)
