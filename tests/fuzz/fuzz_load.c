@@ -58,33 +58,6 @@ static void change(struct store_memory *m, const u8 *data, size_t size)
 	}
 }
 
-static void repair_area(struct store_memory *m, u64 offset, u64 size, u32 *crc)
-{
-	const struct store_header *header = (const struct store_header *)(void *)m->bytes;
-
-	if (offset <= m->io.size && size <= m->io.size - offset)
-		*crc = crc32c(crc32c(0, header->id, STORE_ID), m->bytes + offset, size);
-}
-
-/* So far as there are bytes. */
-static void repair(struct store_memory *m, u8 how)
-{
-	struct store_header *header = (struct store_header *)(void *)m->bytes;
-	u64 meta, state, at;
-
-	if (m->io.size < PAGE_SIZE)
-		return;
-	if (how & LENGTH)
-		header->length = m->io.size;
-	meta = store_area_size(header, STORE_META);
-	state = store_area_size(header, STORE_STATE);
-	repair_area(m, PAGE_SIZE, meta, &header->meta_crc);
-	repair_area(m, PAGE_SIZE + meta, state, &header->state_crc);
-	for (at = PAGE_SIZE + meta + state; at + PAGE_SIZE <= m->io.size; at += STORE_CHUNK_BYTES)
-		store_memory_repair_chunk(m, at, true);
-	store_memory_repair_header(m);
-}
-
 static void put_file(u8 how, const u8 *data, size_t size)
 {
 	struct store_memory m;
@@ -95,7 +68,7 @@ static void put_file(u8 how, const u8 *data, size_t size)
 	if (how & CHANGES)
 		change(&m, data, size);
 	if (how & REPAIR)
-		repair(&m, how);
+		store_memory_repair(&m, how & LENGTH);
 	host_files_put(PATH, m.bytes, m.io.size);
 	store_memory_fini(&m);
 }

@@ -83,33 +83,6 @@ static void make_changed(struct store_memory *m, u8 how, const u8 *data, size_t 
 	}
 }
 
-static void repair_area(struct store_memory *m, u64 offset, u64 size, u32 *crc)
-{
-	const struct store_header *header = (const struct store_header *)(void *)m->bytes;
-
-	if (offset <= m->io.size && size <= m->io.size - offset)
-		*crc = crc32c(crc32c(0, header->id, STORE_ID), m->bytes + offset, size);
-}
-
-/* So far as there are bytes. */
-static void repair(struct store_memory *m, u8 how)
-{
-	struct store_header *header = (struct store_header *)(void *)m->bytes;
-	u64 meta, state, at;
-
-	if (m->io.size < PAGE_SIZE)
-		return;
-	if (how & LENGTH)
-		header->length = m->io.size;
-	meta = store_area_size(header, STORE_META);
-	state = store_area_size(header, STORE_STATE);
-	repair_area(m, PAGE_SIZE, meta, &header->meta_crc);
-	repair_area(m, PAGE_SIZE + meta, state, &header->state_crc);
-	for (at = PAGE_SIZE + meta + state; at + PAGE_SIZE <= m->io.size; at += STORE_CHUNK_BYTES)
-		store_memory_repair_chunk(m, at, true);
-	store_memory_repair_header(m);
-}
-
 struct rewrite {
 	struct store_memory memory;
 	struct store_writer writer;
@@ -172,7 +145,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		m.io.size = size;
 	}
 	if (how & REPAIR)
-		repair(&m, how);
+		store_memory_repair(&m, how & LENGTH);
 	rewrite.next = 0;
 	store_memory_init(&rewrite.memory, m.io.size);
 	err = read_and_write(&m, &rewrite, why);

@@ -103,4 +103,31 @@ static void store_memory_repair_chunk(struct store_memory *m, u64 offset, bool p
 	chunk->crc = crc32c(begin, chunk, sizeof(*chunk));
 }
 
+static inline void store_memory_repair_area(struct store_memory *m, u64 offset, u64 size, u32 *crc)
+{
+	const struct store_header *header = (const struct store_header *)(void *)m->bytes;
+
+	if (offset <= m->io.size && size <= m->io.size - offset)
+		*crc = crc32c(crc32c(0, header->id, STORE_ID), m->bytes + offset, size);
+}
+
+/* All of them, so far as there are bytes; and the length that the header says, if @length. */
+static inline void store_memory_repair(struct store_memory *m, bool length)
+{
+	struct store_header *header = (struct store_header *)(void *)m->bytes;
+	u64 meta, state, at;
+
+	if (m->io.size < PAGE_SIZE)
+		return;
+	if (length)
+		header->length = m->io.size;
+	meta = store_area_size(header, STORE_META);
+	state = store_area_size(header, STORE_STATE);
+	store_memory_repair_area(m, PAGE_SIZE, meta, &header->meta_crc);
+	store_memory_repair_area(m, PAGE_SIZE + meta, state, &header->state_crc);
+	for (at = PAGE_SIZE + meta + state; at + PAGE_SIZE <= m->io.size; at += STORE_CHUNK_BYTES)
+		store_memory_repair_chunk(m, at, true);
+	store_memory_repair_header(m);
+}
+
 #endif

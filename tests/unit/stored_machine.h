@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "host_files.h"
+#include "host_silent.h"
 
 /* ---- the host ---- */
 
@@ -133,19 +134,6 @@ void host_idle(void)
 {
 	world.idles++;
 	fake_machine.counter += 1000;
-}
-
-void host_console_write(const u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-}
-
-size_t host_console_read(u8 *buf, size_t length)
-{
-	(void)buf;
-	(void)length;
-	return 0;
 }
 
 /* ---- the machines ---- */
