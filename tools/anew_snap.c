@@ -4,7 +4,6 @@
  * hypervisor has. The format: hv/snapshot/FORMAT.md.
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +49,6 @@ struct snap {
 	struct mem_slot slots[MEM_SLOT_MAX];
 	char why[STORE_WHY_MAX];
 };
-
-HV_PRINTF(2, 3)
-static enum hv_error refuse(char *why, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(why, STORE_WHY_MAX, format, args);
-	va_end(args);
-	return HV_ECORRUPT;
-}
 
 /* ---- files ---- */
 
@@ -140,16 +128,17 @@ static enum hv_error add_part(struct files *files, u32 number, char *why)
 	struct stat st;
 
 	if (!path)
-		return refuse(why,
-			      "it is in %u files, but this one's name doesn't end with %s, as "
-			      "it must to find the others",
-			      files->count, FIRST_PART);
+		return store_refuse(
+			why,
+			"it is in %u files, but this one's name doesn't end with %s, as "
+			"it must to find the others",
+			files->count, FIRST_PART);
 	if (before != files->part_bytes)
-		err = refuse(why, "file %u of %u has %" PRIu64 " bytes, must have %" PRIu64, number,
-			     files->count, before, files->part_bytes);
+		err = store_refuse(why, "file %u of %u has %" PRIu64 " bytes, must have %" PRIu64,
+				   number, files->count, before, files->part_bytes);
 	else if (stat(path, &st))
-		err = refuse(why, "file %u of %u, %.80s, is missing", number + 1, files->count,
-			     path);
+		err = store_refuse(why, "file %u of %u, %.80s, is missing", number + 1,
+				   files->count, path);
 	else
 		files->io.size += (u64)st.st_size;
 	free(path);
@@ -167,7 +156,7 @@ static enum hv_error read_header(struct snap *snap)
 	if (!header->length || header->length <= header->part_bytes)
 		return err;
 	if ((header->length - 1) / header->part_bytes >= PART_MAX)
-		return refuse(snap->why, "it is in more than %u files", PART_MAX);
+		return store_refuse(snap->why, "it is in more than %u files", PART_MAX);
 	files->part_bytes = header->part_bytes;
 	files->count = (u32)((header->length - 1) / header->part_bytes) + 1;
 	for (u32 i = 1; i < files->count; i++) {
@@ -208,10 +197,11 @@ static enum hv_error take_config(struct snap *snap, const u8 *fields)
 
 	state_unpack(&vm_config_state, &snap->config, fields);
 	if (vm_config_state.check(&snap->config, &why))
-		return refuse(snap->why, "record config.0: %s", why);
+		return store_refuse(snap->why, "record config.0: %s", why);
 	if (strcmp(snap->config.name, snap->header.vm))
-		return refuse(snap->why, "record config.0: the VM is %s, and %s in the header",
-			      snap->config.name, snap->header.vm);
+		return store_refuse(snap->why,
+				    "record config.0: the VM is %s, and %s in the header",
+				    snap->config.name, snap->header.vm);
 	return HV_OK;
 }
 
@@ -231,11 +221,12 @@ static enum hv_error take_slot(struct snap *snap, const u8 *from)
 	if (slot.base % PAGE_SIZE || slot.length % PAGE_SIZE || !slot.length ||
 	    slot.base >= BIT(48) || slot.length > BIT(48) - slot.base ||
 	    get_u32(from + 16) > MEM_RESERVED || get_u32(from + 20))
-		return refuse(snap->why, "record layout.0: slot %u is none", snap->slot_count);
+		return store_refuse(snap->why, "record layout.0: slot %u is none",
+				    snap->slot_count);
 	for (u32 i = 0; i < snap->slot_count; i++)
 		if (overlaps(&snap->slots[i], &slot))
-			return refuse(snap->why, "record layout.0: slot %u lies in slot %u",
-				      snap->slot_count, i);
+			return store_refuse(snap->why, "record layout.0: slot %u lies in slot %u",
+					    snap->slot_count, i);
 	snap->slots[snap->slot_count++] = slot;
 	return HV_OK;
 }
@@ -247,20 +238,20 @@ static enum hv_error take_layout(struct snap *snap, const u8 *fields)
 	enum hv_error err = HV_OK;
 
 	if (count > MEM_SLOT_MAX || get_u32(fields + 4))
-		return refuse(snap->why,
-			      "record layout.0: it says that it has %u slots, %u is the "
-			      "most",
-			      count, MEM_SLOT_MAX);
+		return store_refuse(snap->why,
+				    "record layout.0: it says that it has %u slots, %u is the "
+				    "most",
+				    count, MEM_SLOT_MAX);
 	for (u32 i = 0; !err && i < MEM_SLOT_MAX; i++) {
 		const u8 *slot = fields + LAYOUT_SLOTS + i * LAYOUT_SLOT;
 
 		if (i < count)
 			err = take_slot(snap, slot);
 		else if (memcmp(slot, zeros, LAYOUT_SLOT))
-			err = refuse(snap->why,
-				     "record layout.0: slot %u is not in use, and not "
-				     "zeros",
-				     i);
+			err = store_refuse(snap->why,
+					   "record layout.0: slot %u is not in use, and not "
+					   "zeros",
+					   i);
 	}
 	return err;
 }
@@ -294,17 +285,17 @@ static enum hv_error take_known(struct snap *snap, const struct known *k)
 		if (!is_of(&header, k->type, 0))
 			continue;
 		if (header.version != k->version) {
-			refuse(snap->why,
-			       "record %s.0: is of version %u, this program reads version %u",
-			       k->type, header.version, k->version);
+			store_refuse(snap->why,
+				     "record %s.0: is of version %u, this program reads version %u",
+				     k->type, header.version, k->version);
 			return HV_EUNSUPPORTED;
 		}
 		if (header.length != k->length)
-			return refuse(snap->why, "record %s.0: is %u bytes, must be %u", k->type,
-				      header.length, k->length);
+			return store_refuse(snap->why, "record %s.0: is %u bytes, must be %u",
+					    k->type, header.length, k->length);
 		return k->take(snap, fields);
 	}
-	return refuse(snap->why, "record %s.0: is missing", k->type);
+	return store_refuse(snap->why, "record %s.0: is missing", k->type);
 }
 
 /* Printable without spaces, then zeros, one at least. */
@@ -355,15 +346,15 @@ static enum hv_error check_records(struct snap *snap, enum store_area area)
 		if (err)
 			return err;
 		if (count == RECORD_MAX)
-			return refuse(snap->why, "there are more than %u %s records", RECORD_MAX,
-				      name);
+			return store_refuse(snap->why, "there are more than %u %s records",
+					    RECORD_MAX, name);
 		if (!type_is_good(&header))
-			return refuse(snap->why,
-				      "the type of the %s record at byte %zu is not legal", name,
-				      begin);
+			return store_refuse(snap->why,
+					    "the type of the %s record at byte %zu is not legal",
+					    name, begin);
 		if (came_before(snap->area[area], begin, &header))
-			return refuse(snap->why, "record %s.%u: there are two of it", header.type,
-				      header.instance);
+			return store_refuse(snap->why, "record %s.%u: there are two of it",
+					    header.type, header.instance);
 	}
 	return HV_OK;
 }
@@ -408,7 +399,7 @@ static enum hv_error take_page(void *ctx, gpa_t gpa, const void *page, char *why
 	for (u32 i = 0; i < snap->slot_count; i++)
 		if (gpa.v - snap->slots[i].base < snap->slots[i].length)
 			return HV_OK;
-	return refuse(why, "page at %" PRIx64 "h lies outside of the VM's memory", gpa.v);
+	return store_refuse(why, "page at %" PRIx64 "h lies outside of the VM's memory", gpa.v);
 }
 
 static enum hv_error read_pages(struct snap *snap)

@@ -136,6 +136,9 @@ HV_MUST_CHECK enum hv_error store_write_end(struct store_writer *writer);
 
 #define STORE_WHY_MAX 160
 
+/* HV_ECORRUPT, with the reason in @why. */
+HV_PRINTF(2, 3) enum hv_error store_refuse(char *why, const char *format, ...);
+
 /*
  * Reads and checks the header alone. HV_ECORRUPT: not a snapshot, damaged, or not whole;
  * HV_EUNSUPPORTED: of a newer version; the errors of @io. @why (STORE_WHY_MAX bytes) says what and

@@ -30,8 +30,7 @@ static const struct text texts[] = {
 	TEXT(build, false, "build"),
 };
 
-HV_PRINTF(2, 3)
-static enum hv_error refuse(char *why, const char *format, ...)
+enum hv_error store_refuse(char *why, const char *format, ...)
 {
 	va_list args;
 
@@ -134,7 +133,7 @@ static enum hv_error check_text(const struct store_header *header, const struct 
 {
 	if (text_is_good((const char *)header + t->offset, t))
 		return HV_OK;
-	return refuse(why, "the header's text for the %s is not legal", t->what);
+	return store_refuse(why, "the header's text for the %s is not legal", t->what);
 }
 
 /* Everything in a header of this version but magic, version, and checksums. */
@@ -147,28 +146,30 @@ static enum hv_error check_fields(const struct store_header *header, char *why)
 			return err;
 	}
 	if (header->header_bytes != PAGE_SIZE)
-		return refuse(why, "the header says that it has %u bytes, it has %llu",
-			      header->header_bytes, (unsigned long long)PAGE_SIZE);
+		return store_refuse(why, "the header says that it has %u bytes, it has %llu",
+				    header->header_bytes, (unsigned long long)PAGE_SIZE);
 	if (is_zero(header->id, sizeof(header->id)))
-		return refuse(why, "the header has no id");
+		return store_refuse(why, "the header has no id");
 	if (!is_zero(header->zero, sizeof(header->zero)))
-		return refuse(why, "the header has something where zeros must be");
+		return store_refuse(why, "the header has something where zeros must be");
 	if (!header->part_bytes || header->part_bytes % PAGE_SIZE)
-		return refuse(why, "the header says that each file has %llu bytes, not whole pages",
-			      (unsigned long long)header->part_bytes);
+		return store_refuse(
+			why, "the header says that each file has %llu bytes, not whole pages",
+			(unsigned long long)header->part_bytes);
 	if (header->meta_length > STORE_AREA_MAX || header->state_length > STORE_AREA_MAX)
-		return refuse(why,
-			      "the header says that the records have %u and %u bytes, %llu "
-			      "each is the most",
-			      header->meta_length, header->state_length,
-			      (unsigned long long)STORE_AREA_MAX);
+		return store_refuse(why,
+				    "the header says that the records have %u and %u bytes, %llu "
+				    "each is the most",
+				    header->meta_length, header->state_length,
+				    (unsigned long long)STORE_AREA_MAX);
 	if (header->page_count > PAGE_MAX)
-		return refuse(why, "the header says that there are %llu pages, %llu is the most",
-			      (unsigned long long)header->page_count, (unsigned long long)PAGE_MAX);
+		return store_refuse(
+			why, "the header says that there are %llu pages, %llu is the most",
+			(unsigned long long)header->page_count, (unsigned long long)PAGE_MAX);
 	if (header->length != whole_length(header))
-		return refuse(why, "the header says %llu bytes, what it lists has %llu",
-			      (unsigned long long)header->length,
-			      (unsigned long long)whole_length(header));
+		return store_refuse(why, "the header says %llu bytes, what it lists has %llu",
+				    (unsigned long long)header->length,
+				    (unsigned long long)whole_length(header));
 	return HV_OK;
 }
 
@@ -330,26 +331,28 @@ static enum hv_error get(const struct store_io *io, u64 offset, void *buf, size_
 static enum hv_error check_every_version(const struct store_header *header, char *why)
 {
 	if (is_zero(header->magic, sizeof(header->magic)))
-		return refuse(why, "it has no header: it was not written to its end");
+		return store_refuse(why, "it has no header: it was not written to its end");
 	if (memcmp(header->magic, STORE_MAGIC, sizeof(header->magic)))
-		return refuse(why, "it is no snapshot: it does not begin with %s", STORE_MAGIC);
+		return store_refuse(why, "it is no snapshot: it does not begin with %s",
+				    STORE_MAGIC);
 	if (header->crc != header_crc(header))
-		return refuse(why, "the header is damaged");
+		return store_refuse(why, "the header is damaged");
 	if (!header->version)
-		return refuse(why, "the header's version is 0, which is none");
+		return store_refuse(why, "the header's version is 0, which is none");
 	return check_text(header, &texts[0], why);
 }
 
 static enum hv_error check_size(const struct store_header *header, u64 size, char *why)
 {
 	if (size < header->length)
-		return refuse(why, "the file ends at byte %llu, %llu bytes are missing",
-			      (unsigned long long)size,
-			      (unsigned long long)(header->length - size));
+		return store_refuse(why, "the file ends at byte %llu, %llu bytes are missing",
+				    (unsigned long long)size,
+				    (unsigned long long)(header->length - size));
 	if (size > header->length)
-		return refuse(why, "the file has %llu bytes behind the snapshot's end at byte %llu",
-			      (unsigned long long)(size - header->length),
-			      (unsigned long long)header->length);
+		return store_refuse(
+			why, "the file has %llu bytes behind the snapshot's end at byte %llu",
+			(unsigned long long)(size - header->length),
+			(unsigned long long)header->length);
 	return HV_OK;
 }
 
@@ -368,7 +371,7 @@ static enum hv_error read_header(const struct store_io *io, struct store_header 
 	enum hv_error err;
 
 	if (io->size < PAGE_SIZE)
-		return refuse(
+		return store_refuse(
 			why, "the file ends at byte %llu, %llu bytes of its header are missing",
 			(unsigned long long)io->size, (unsigned long long)(PAGE_SIZE - io->size));
 	err = get(io, 0, header, sizeof(*header), why);
@@ -405,10 +408,11 @@ enum hv_error store_read_area(const struct store_io *io, const struct store_head
 	if (err)
 		return err;
 	if (crc != crc32c(id_crc(header), buf, size))
-		return refuse(why, "the %s records (%llu bytes at byte %llu) are damaged",
-			      name[area], (unsigned long long)size, (unsigned long long)offset);
+		return store_refuse(why, "the %s records (%llu bytes at byte %llu) are damaged",
+				    name[area], (unsigned long long)size,
+				    (unsigned long long)offset);
 	if (!is_zero((const u8 *)buf + length, size - length))
-		return refuse(why, "the %s records are not followed by zeros", name[area]);
+		return store_refuse(why, "the %s records are not followed by zeros", name[area]);
 	return HV_OK;
 }
 
@@ -429,19 +433,21 @@ static enum hv_error check_chunk(const struct store_reader *reader, struct store
 	u32 number = reader->chunks;
 
 	if (chunk->crc != chunk_crc(reader->id_crc, chunk))
-		return refuse(why, "chunk %u at byte %llu: its list of pages is damaged", number,
-			      (unsigned long long)chunk_offset(reader->header, number));
+		return store_refuse(why, "chunk %u at byte %llu: its list of pages is damaged",
+				    number,
+				    (unsigned long long)chunk_offset(reader->header, number));
 	if (chunk->magic != STORE_CHUNK_MAGIC)
-		return refuse(why, "chunk %u: it does not begin as a chunk", number);
+		return store_refuse(why, "chunk %u: it does not begin as a chunk", number);
 	if (chunk->number != number)
-		return refuse(why, "chunk %u: in its place is chunk %u", number, chunk->number);
+		return store_refuse(why, "chunk %u: in its place is chunk %u", number,
+				    chunk->number);
 	if (chunk->count != count)
-		return refuse(why, "chunk %u: it has %u pages, must have %u", number, chunk->count,
-			      count);
+		return store_refuse(why, "chunk %u: it has %u pages, must have %u", number,
+				    chunk->count, count);
 	if (!is_zero(&chunk->entries[count],
 		     (STORE_CHUNK_PAGES - count) * sizeof(struct store_entry)))
-		return refuse(why, "chunk %u: entries behind its %u pages are not zeros", number,
-			      count);
+		return store_refuse(why, "chunk %u: entries behind its %u pages are not zeros",
+				    number, count);
 	return HV_OK;
 }
 
@@ -451,13 +457,15 @@ static enum hv_error check_entry(struct store_reader *reader, const struct store
 	unsigned long long gpa = entry->gpa;
 
 	if (entry->gpa % PAGE_SIZE || entry->gpa >= GPA_END)
-		return refuse(why, "chunk %u: %llxh is no address of a page", reader->chunks, gpa);
+		return store_refuse(why, "chunk %u: %llxh is no address of a page", reader->chunks,
+				    gpa);
 	if (entry->gpa < reader->next)
-		return refuse(why, "chunk %u: page at %llxh comes after one at %llxh",
-			      reader->chunks, gpa, (unsigned long long)(reader->next - PAGE_SIZE));
+		return store_refuse(why, "chunk %u: page at %llxh comes after one at %llxh",
+				    reader->chunks, gpa,
+				    (unsigned long long)(reader->next - PAGE_SIZE));
 	if (entry->zero)
-		return refuse(why, "page at %llxh: its entry has something where zeros must be",
-			      gpa);
+		return store_refuse(
+			why, "page at %llxh: its entry has something where zeros must be", gpa);
 	reader->next = entry->gpa + PAGE_SIZE;
 	return HV_OK;
 }
@@ -468,9 +476,9 @@ static enum hv_error check_page(u32 begin, const struct store_entry *entry, cons
 	unsigned long long gpa = entry->gpa;
 
 	if (entry->crc != crc32c(begin, page, PAGE_SIZE))
-		return refuse(why, "page at %llxh is damaged", gpa);
+		return store_refuse(why, "page at %llxh is damaged", gpa);
 	if (store_is_zero(page))
-		return refuse(why, "page at %llxh is all zeros, such are not stored", gpa);
+		return store_refuse(why, "page at %llxh is all zeros, such are not stored", gpa);
 	return HV_OK;
 }
 

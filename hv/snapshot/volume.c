@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define SLOTS     2u
 #define PARTS_MAX 999u /* after the first, three digits */
@@ -74,19 +75,6 @@ static void file_path(char path[PATH_MAX], const char *name, u32 slot, u32 part)
 	snprintf(path, PATH_MAX, "%s%s%s", folder, root ? "" : "/", file);
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* As FAT sees it. */
-static bool same_name(const char *a, const char *b)
-{
-	for (; *a && lower(*a) == lower(*b); a++)
-		b++;
-	return lower(*a) == lower(*b);
-}
-
 /* @part: 0 for the header's file. False for a file that is none of ours. */
 static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, u32 *part)
 {
@@ -101,9 +89,9 @@ static bool parse_file(const char *file, char name[CONFIG_NAME_MAX], u32 *slot, 
 	*part = 0;
 	if (!config_name_ok(name) || *slot >= SLOTS || end[2] != '.')
 		return false;
-	if (same_name(end + 3, "snap"))
+	if (!strcasecmp(end + 3, "snap"))
 		return true;
-	if (lower(end[3]) != 'p')
+	if (end[3] != 'p' && end[3] != 'P')
 		return false;
 	for (end += 4; *end >= '0' && *end <= '9'; end++)
 		*part = *part * 10 + (u32)(*end - '0');
@@ -117,7 +105,7 @@ static struct files *find_or_add(struct scan *scan, const char *name)
 	struct files *files;
 
 	for (u32 i = 0; i < scan->count; i++)
-		if (same_name(scan->files[i].name, name))
+		if (!strcasecmp(scan->files[i].name, name))
 			return &scan->files[i];
 	if (scan->count == scan->max) {
 		scan->more = true;
@@ -136,7 +124,7 @@ static void scan_file(void *ctx, const char *file, u64 size)
 	struct files *files;
 	u32 slot, part;
 
-	if (!parse_file(file, name, &slot, &part) || (scan->name && !same_name(scan->name, name)))
+	if (!parse_file(file, name, &slot, &part) || (scan->name && strcasecmp(scan->name, name)))
 		return;
 	files = find_or_add(scan, name);
 	if (!files)
