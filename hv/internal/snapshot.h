@@ -168,9 +168,6 @@ void snapshot_poll(void);
 
 /* ---- between memory and the volume (stored.c) ---- */
 
-/* Bytes that @s will have on the volume, and the pages of it that are not zeros in *@pages. */
-u64 stored_size(const struct snapshot *s, u64 *pages);
-
 /*
  * Writes @s, whose image and records are in memory. s->bytes is set. @replace and errors:
  * volume_create().

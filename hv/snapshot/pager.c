@@ -93,8 +93,8 @@ static u64 find(const struct pager *pager, u64 gpa)
 
 /* ---- bringing them ---- */
 
-/* Pages from @number on that can be read at once, at most PAGER_CLUSTER: of one chunk, none came
- * yet. */
+/* Pages from @number on, PAGER_CLUSTER at most, that are read at once: of one chunk, none came yet.
+ */
 static u32 cluster_at(const struct pager *pager, u64 number)
 {
 	u64 end = min_u64(pager->header.page_count,
@@ -111,11 +111,9 @@ static enum hv_error bring_cluster(struct pager *pager, u64 number, char *why)
 {
 	u32 count = cluster_at(pager, number);
 	struct store_entry *entries = &pager->entries[number];
-	enum hv_error err, refilled = HV_OK;
-
 	/* Each may need tables of three levels. Where there is no more, there may be enough. */
-	if (machine_pool.free_pages < 4 * PAGER_CLUSTER)
-		refilled = pool_refill();
+	enum hv_error err, refilled = pool_keep(4 * PAGER_CLUSTER);
+
 	err = store_read_pages(&pager->file.io, &pager->header, number, entries, count,
 			       pager->pages, why);
 	for (u32 i = 0; !err && i < count; i++) {

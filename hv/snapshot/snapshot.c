@@ -225,10 +225,8 @@ static void flush(struct vm *vm)
 /* So that what is begun need not end halfway for want of memory. */
 static enum hv_error fill_pool(char *why)
 {
-	enum hv_error err = HV_OK;
+	enum hv_error err = pool_keep(POOL_PAGES);
 
-	if (machine_pool.free_pages < POOL_PAGES)
-		err = pool_refill();
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "no guest memory is left (%s); delete a snapshot or end another VM",

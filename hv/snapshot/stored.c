@@ -56,7 +56,8 @@ static size_t meta_size(void)
 	return records_size(table, META_RECORDS);
 }
 
-u64 stored_size(const struct snapshot *s, u64 *pages)
+/* Bytes that the files of @s will have. */
+static u64 count_bytes(const struct snapshot *s)
 {
 	u64 areas = ALIGN_UP(meta_size(), PAGE_SIZE) + ALIGN_UP(s->records_length, PAGE_SIZE);
 	const u8 *page;
@@ -67,7 +68,6 @@ u64 stored_size(const struct snapshot *s, u64 *pages)
 		if (++seen % COUNT_PAGES == 0)
 			(void)sched_run_ready();
 	}
-	*pages = count;
 	return sizeof(struct store_header) + areas +
 	       (count + (count + STORE_CHUNK_PAGES - 1) / STORE_CHUNK_PAGES) * PAGE_SIZE;
 }
@@ -129,12 +129,12 @@ enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *
 	static struct store_header about;
 	u8 *buffer = host_alloc_pages(BUFFER_PAGES);
 	static struct volume_file file;
-	u64 bytes, pages, generation;
+	u64 bytes, generation;
 	enum hv_error err;
 
 	if (!buffer)
 		return no_memory(s, why);
-	bytes = stored_size(s, &pages);
+	bytes = count_bytes(s);
 	err = volume_create(&file, s->name, bytes, replace, &generation, why);
 	if (!err) {
 		describe(s, generation, file.part_bytes, &about);
@@ -156,6 +156,11 @@ enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *
 
 /* ---- reading ---- */
 
+static void blame(const struct snapshot *s, const char *reason, char *why)
+{
+	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
+}
+
 /* Opens the files of @s for reading, if they are those that were listed. */
 static enum hv_error open_stored(struct volume_file *file, const struct snapshot *s,
 				 struct store_header *header, char *why)
@@ -163,8 +168,7 @@ static enum hv_error open_stored(struct volume_file *file, const struct snapshot
 	enum hv_error err;
 
 	if (s->damage[0]) {
-		snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name,
-			 s->damage);
+		blame(s, s->damage, why);
 		return HV_ECORRUPT;
 	}
 	if (strcmp(s->arch, arch_name())) {
@@ -184,11 +188,6 @@ static enum hv_error open_stored(struct volume_file *file, const struct snapshot
 		 "the files of snapshot %s are others than when anew started; start it again",
 		 s->name);
 	return HV_ECORRUPT;
-}
-
-static void blame(const struct snapshot *s, const char *reason, char *why)
-{
-	snprintf(why, SNAPSHOT_WHY_MAX, "snapshot %s can't be used: %s", s->name, reason);
 }
 
 /* An area of records, checked, into *@area: pages of store_area_size(), which are the caller's. */
@@ -285,11 +284,9 @@ static enum hv_error check_layout(const struct snapshot *s, const struct meta *m
 static enum hv_error take_page(void *ctx, gpa_t gpa, const void *page, char *why)
 {
 	struct mem *mem = ctx;
-	enum hv_error err = HV_OK;
-
 	/* VMs that run in between take of the pool, too. */
-	if (machine_pool.free_pages < LOW_PAGES)
-		err = pool_refill();
+	enum hv_error err = pool_keep(LOW_PAGES);
+
 	if (!err)
 		err = mem_write(mem, gpa, page, PAGE_SIZE);
 
@@ -338,22 +335,50 @@ static enum hv_error read_state(const struct volume_file *file, struct snapshot 
 	return HV_OK;
 }
 
+/* Memory like @vm's, without pages but with room for all that the snapshot has. */
+static enum hv_error init_mem(struct mem *mem, const struct snapshot *s,
+			      const struct store_header *header, const struct vm *vm, char *why)
+{
+	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
+
+	if (!err)
+		err = mem_init_like(mem, &vm->mem);
+	return err ? no_memory(s, why) : HV_OK;
+}
+
 /* Pages into s->image. */
 static enum hv_error read_image(const struct volume_file *file, struct snapshot *s,
 				const struct store_header *header, const struct vm *vm,
 				snapshot_progress *progress, char *why)
 {
-	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
 	static struct mem mem;
+	enum hv_error err = init_mem(&mem, s, header, vm, why);
 
-	if (!err)
-		err = mem_init_like(&mem, &vm->mem);
 	if (err)
-		return no_memory(s, why);
+		return err;
 	err = read_pages(file, s, header, take_page, &mem, "reading", progress, why);
 	if (!err && mem_freeze(&mem, &s->image))
 		err = no_memory(s, why);
 	mem_fini(&mem);
+	return err;
+}
+
+/* Opens the files of @s for @vm, and reads all that comes before the pages. */
+static enum hv_error open_for(const struct vm *vm, struct volume_file *file, struct snapshot *s,
+			      struct store_header *header, char *why)
+{
+	static struct meta meta;
+	enum hv_error err = open_stored(file, s, header, why);
+
+	if (err)
+		return err;
+	err = read_meta(file, s, header, &meta, why);
+	if (!err)
+		err = check_layout(s, &meta, vm, why);
+	if (!err)
+		err = read_state(file, s, header, why);
+	if (err)
+		volume_close(file, false);
 	return err;
 }
 
@@ -362,18 +387,11 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 {
 	static struct store_header header;
 	static struct volume_file file;
-	static struct meta meta;
-	enum hv_error err = open_stored(&file, s, &header, why);
+	enum hv_error err = open_for(vm, &file, s, &header, why);
 
 	if (err)
 		return err;
-	err = read_meta(&file, s, &header, &meta, why);
-	if (!err)
-		err = check_layout(s, &meta, vm, why);
-	if (!err)
-		err = read_state(&file, s, &header, why);
-	if (!err)
-		err = read_image(&file, s, &header, vm, progress, why);
+	err = read_image(&file, s, &header, vm, progress, why);
 	volume_close(&file, false);
 	return err;
 }
@@ -382,17 +400,16 @@ enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_prog
 static enum hv_error empty_image(const struct snapshot *s, const struct store_header *header,
 				 const struct vm *vm, struct mem_image *image, char *why)
 {
-	/* For the pages that will come: better no restore than a VM that ends on the way. */
-	enum hv_error err = pool_reserve(header->page_count * PAGE_SIZE);
 	static struct mem mem;
+	/* Room for the pages that will come: better no restore than a VM that ends on the way. */
+	enum hv_error err = init_mem(&mem, s, header, vm, why);
 
-	if (!err)
-		err = mem_init_like(&mem, &vm->mem);
-	if (!err) {
-		err = mem_freeze(&mem, image);
-		mem_fini(&mem);
-	}
-	return err ? no_memory(s, why) : HV_OK;
+	if (err)
+		return err;
+	if (mem_freeze(&mem, image))
+		err = no_memory(s, why);
+	mem_fini(&mem);
+	return err;
 }
 
 enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_image *image,
@@ -400,18 +417,11 @@ enum hv_error stored_open(struct snapshot *s, const struct vm *vm, struct mem_im
 {
 	struct pager *pager = pager_alloc();
 	char reason[STORE_WHY_MAX];
-	static struct meta meta;
 	enum hv_error err;
 
 	if (!pager)
 		return no_memory(s, why);
-	err = open_stored(&pager->file, s, &pager->header, why);
-	if (!err)
-		err = read_meta(&pager->file, s, &pager->header, &meta, why);
-	if (!err)
-		err = check_layout(s, &meta, vm, why);
-	if (!err)
-		err = read_state(&pager->file, s, &pager->header, why);
+	err = open_for(vm, &pager->file, s, &pager->header, why);
 	if (!err) {
 		err = pager_read_entries(pager, &vm->mem, reason);
 		if (err)
