@@ -207,9 +207,9 @@ CFLAGS := -std=gnu11 -O2 -fomit-frame-pointer -g $(WARNINGS) -ffreestanding -fsh
 	-ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. -mgeneral-regs-only $(ABI) \
 	-nostdinc -isystem $(CC_INCLUDE) -isystem $(NEWLIB_INCLUDE)
 
-HOST_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
+HOST_CFLAGS := -std=gnu11 -O1 -g -DLOCK_CHECK $(WARNINGS) -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -fno-omit-frame-pointer \
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -DLOCK_CHECK $(WARNINGS) -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 BUILD_ID := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)

@@ -147,8 +147,8 @@ static void set_vcpus(struct parser *p, const char *value)
 	u64 n;
 
 	if (!parse_number(value, &n, &end) || *end || !vcpus_ok(n))
-		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); so far a VM has at most %u",
-			p->file, p->line, value, VM_VCPU_MAX);
+		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); a VM has 1 to %u", p->file,
+			p->line, value, VM_VCPU_MAX);
 	else
 		p->vm.vcpus = (u32)n;
 }

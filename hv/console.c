@@ -31,7 +31,7 @@ static size_t waiting_length;
 static u8 *ring_page(u8 **page)
 {
 	if (!*page)
-		*page = pool_alloc_page(&machine_pool);
+		*page = pool_get_page(&machine_pool);
 	return *page;
 }
 
@@ -81,11 +81,13 @@ void console_type(struct vm *vm, const u8 *buf, size_t length)
 {
 	struct console *console = &vm->console;
 
+	vm_lock(vm);
 	while (length-- && console->in_head - console->in_tail < CONSOLE_IN &&
 	       ring_page(&console->in))
 		console->in[console->in_head++ % CONSOLE_IN] = *buf++;
 	if (vm->console_input)
 		vm->console_input(vm->console_input_ctx);
+	vm_unlock(vm);
 }
 
 /* ---- output ---- */
@@ -203,24 +205,42 @@ void console_fresh_line(void)
 		show((const u8 *)"\r\n", 2);
 }
 
-static void drain(struct vm *vm)
+/* The next of what @vm wrote, into @buf; returns how much, and in *@lost what was overwritten. */
+static size_t take_output(struct vm *vm, u8 buf[CHUNK], u64 *lost)
 {
 	struct console *console = &vm->console;
+	u64 from, length;
 
-	if (console->out_lost) {
-		console_fresh_line();
-		console_print("anew: %llu bytes that %s wrote before are lost\n",
-			      (unsigned long long)console->out_lost, vm->config.name);
-		console->out_lost = 0;
-	}
-	while (console->out_shown != console->out_head) {
-		u64 from = console->out_shown % CONSOLE_OUT;
-		u64 offset = from % PAGE_SIZE;
-		u64 length = min_u64(console->out_head - console->out_shown, PAGE_SIZE - offset);
+	vm_lock(vm);
+	*lost = console->out_lost;
+	console->out_lost = 0;
+	from = console->out_shown % CONSOLE_OUT;
+	length = min_u64(console->out_head - console->out_shown,
+			 min_u64(CHUNK, PAGE_SIZE - from % PAGE_SIZE));
+	if (length)
+		memcpy(buf, console->out[from / PAGE_SIZE] + from % PAGE_SIZE, (size_t)length);
+	console->out_shown += length;
+	vm_unlock(vm);
+	return (size_t)length;
+}
 
-		show_guest(console->out[from / PAGE_SIZE] + offset, (size_t)length);
-		console->out_shown += length;
-	}
+/* What comes while it is shown waits for the next time: others have output, too. */
+static void drain(struct vm *vm)
+{
+	u8 buf[CHUNK];
+	u64 shown = 0, lost;
+	size_t length;
+
+	do {
+		length = take_output(vm, buf, &lost);
+		if (lost) {
+			console_fresh_line();
+			console_print("anew: %llu bytes that %s wrote before are lost\n",
+				      (unsigned long long)lost, vm->config.name);
+		}
+		show_guest(buf, length);
+		shown += length;
+	} while (length && shown < CONSOLE_OUT);
 }
 
 static void show_log(void)
@@ -283,9 +303,9 @@ static void free_rings(struct console *console)
 {
 	for (u32 i = 0; i < ARRAY_COUNT(console->out); i++)
 		if (console->out[i])
-			pool_unref(&machine_pool, console->out[i]);
+			pool_put_page(&machine_pool, console->out[i]);
 	if (console->in)
-		pool_unref(&machine_pool, console->in);
+		pool_put_page(&machine_pool, console->in);
 	*console = (struct console){0};
 }
 

@@ -75,11 +75,17 @@ void event_poll(void)
 	char name[EVENT_STRING_MAX], cause[EVENT_STRING_MAX];
 
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
-		if (!vm->state_changed)
-			continue;
+		enum vm_state state;
+		bool changed;
+
+		vm_lock(vm);
+		changed = vm->state_changed;
 		vm->state_changed = false;
-		event("vm", "\"vm\":%s,\"state\":\"%s\",\"cause\":%s",
-		      event_string(name, vm->config.name), vm_state_text(vm->state),
-		      event_string(cause, vm->cause));
+		state = vm->state;
+		event_string(cause, vm->cause);
+		vm_unlock(vm);
+		if (changed)
+			event("vm", "\"vm\":%s,\"state\":\"%s\",\"cause\":%s",
+			      event_string(name, vm->config.name), vm_state_text(state), cause);
 	}
 }

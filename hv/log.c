@@ -10,6 +10,7 @@
 
 void (*log_panic_hook)(const char *text);
 
+static struct lock ring_lock = LOCK_INIT(LOG);
 static char ring[LOG_RING_BYTES];
 static u64 written; /* bytes ever */
 static enum log_level threshold = LOG_INFO;
@@ -41,10 +42,18 @@ static void ring_put(const char *text, size_t length)
 	written += length;
 }
 
+static void ring_put_locked(const char *text, size_t length)
+{
+	lock_take(&ring_lock);
+	ring_put(text, length);
+	lock_release(&ring_lock);
+}
+
 size_t log_read(u64 *cursor, char *buf, size_t length)
 {
 	size_t at, first;
 
+	lock_take(&ring_lock);
 	if (written - *cursor > LOG_RING_BYTES) {
 		*cursor = written - LOG_RING_BYTES;
 		while (*cursor < written && ring[(*cursor)++ % LOG_RING_BYTES] != '\n')
@@ -56,12 +65,14 @@ size_t log_read(u64 *cursor, char *buf, size_t length)
 	memcpy(buf, ring + at, first);
 	memcpy(buf + first, ring, length - first);
 	*cursor += length;
+	lock_release(&ring_lock);
 	return length;
 }
 
-/* Formats a line with its end and puts it into the ring. */
+/* Formats a line with its end; returns its length. */
 HV_PRINTF(3, 0)
-static void put_line(char line[LOG_LINE_MAX], const char *label, const char *format, va_list args)
+static size_t format_line(char line[LOG_LINE_MAX], const char *label, const char *format,
+			  va_list args)
 {
 	u64 us = host_time(1000000);
 	size_t room = LOG_LINE_MAX - 1; /* for the line's end; snprintf's 0 counts already */
@@ -84,7 +95,7 @@ static void put_line(char line[LOG_LINE_MAX], const char *label, const char *for
 			line[i] = '?';
 	line[length++] = '\n';
 	line[length] = 0;
-	ring_put(line, length);
+	return length;
 }
 
 static const char *label_of(enum log_level level)
@@ -107,7 +118,7 @@ static void print_args(enum log_level level, const char *format, va_list args)
 {
 	char line[LOG_LINE_MAX];
 
-	put_line(line, label_of(level), format, args);
+	ring_put_locked(line, format_line(line, label_of(level), format, args));
 }
 
 void log_print(enum log_level level, const char *format, ...)
@@ -157,7 +168,8 @@ void panic(const char *format, ...)
 	if (!panicking) {
 		panicking = true;
 		va_start(args, format);
-		put_line(line, "panic: ", format, args);
+		/* Whoever has the ring's lock may be the one that fails, or never go on. */
+		ring_put(line, format_line(line, "panic: ", format, args));
 		va_end(args);
 		log_print(LOG_ERROR, "this is build %s", anew_build);
 		if (log_panic_hook)

@@ -123,6 +123,7 @@ static void run(void)
 	event("start", "\"build\":%s,\"backend\":%s,\"image\":\"0x%llx\"",
 	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
 	      (unsigned long long)host_image_base());
+	cpus_start();
 	snapshot_init(config.snapshots);
 	start_vms(&config);
 	/* What went wrong so far is read before a guest's output runs over it. */
@@ -133,6 +134,7 @@ static void run(void)
 		sched_run_slice();
 	}
 	end_vms();
+	cpus_stop();
 }
 
 /* Whatever the context is: the machine stops right after, so nothing is lost by trying. */
@@ -151,14 +153,14 @@ int anew_main(void)
 
 	banner();
 	console_push();
-	if (err || arch_cpu_on()) {
+	if (err || arch_cpu_on(cpu_boot())) {
 		console_flush();
 		console_print("anew can't run on this machine; nothing was changed\n");
 		console_push();
 		return 1;
 	}
 	run();
-	arch_cpu_off();
+	arch_cpu_off(cpu_boot());
 	console_flush();
 	console_print("anew ends\n");
 	console_push();

@@ -28,7 +28,7 @@ struct free_link {
 
 void pool_init(struct pool *pool)
 {
-	*pool = (struct pool){0};
+	*pool = (struct pool){.lock = LOCK_INIT(POOL)};
 }
 
 static void push(void **list, void *ptr)
@@ -59,6 +59,7 @@ enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, u32 *refs)
 		return HV_EINVALID;
 	if (pool->extent_count == POOL_EXTENT_MAX)
 		return HV_ENO_SPACE;
+	lock_take(&pool->lock);
 	pool->extents[pool->extent_count++] =
 		(struct pool_extent){.base = base.v, .blocks = blocks, .refs = refs};
 	/* The lowest is to come out first. */
@@ -66,6 +67,7 @@ enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, u32 *refs)
 		put_block(pool, (void *)(uintptr_t)(base.v + i * BLOCK_SIZE));
 	pool->free_pages += (u64)blocks * BLOCK_PAGES;
 	pool->total_pages += (u64)blocks * BLOCK_PAGES;
+	lock_release(&pool->lock);
 	return HV_OK;
 }
 
@@ -209,6 +211,23 @@ void pool_unref(struct pool *pool, void *ptr)
 u32 pool_refs(const struct pool *pool, const void *ptr)
 {
 	return *count_of(pool, (u64)(uintptr_t)ptr);
+}
+
+void *pool_get_page(struct pool *pool)
+{
+	void *page;
+
+	lock_take(&pool->lock);
+	page = pool_alloc_page(pool);
+	lock_release(&pool->lock);
+	return page;
+}
+
+void pool_put_page(struct pool *pool, void *page)
+{
+	lock_take(&pool->lock);
+	pool_unref(pool, page);
+	lock_release(&pool->lock);
 }
 
 /* ---- entries; one that is 0 is not there ---- */
@@ -527,10 +546,11 @@ void mem_init_blank(struct mem *mem, const struct stage2_format *format, struct 
 
 enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, struct pool *pool)
 {
-	u64 *root = alloc_zeroed_page(pool);
+	u64 *root = pool_get_page(pool);
 
 	if (!root)
 		return HV_ENO_MEMORY;
+	page_zero(root);
 	sync_table(format, root);
 	mem_init_blank(mem, format, pool);
 	mem->root = root;
@@ -592,7 +612,9 @@ void mem_fini(struct mem *mem)
 	end_source(mem);
 	if (mem->root) {
 		unmap_registers(mem);
+		lock_take(&mem->pool->lock);
 		unref_table(mem->format, mem->pool, mem->root, TOP_LEVEL);
+		lock_release(&mem->pool->lock);
 	}
 	*mem = (struct mem){0};
 }
@@ -600,11 +622,21 @@ void mem_fini(struct mem *mem)
 /* A root through which everything below @from is seen as shared; NULL without memory. */
 static u64 *share_root(const struct stage2_format *format, struct pool *pool, const u64 *from)
 {
-	u64 *root = pool_alloc_page(pool);
+	u64 *root;
 
+	lock_take(&pool->lock);
+	root = pool_alloc_page(pool);
 	if (root)
 		share_entries(format, pool, root, from, TOP_LEVEL);
+	lock_release(&pool->lock);
 	return root;
+}
+
+static void invalidate(struct mem *mem)
+{
+	mem->invalidations++;
+	if (mem->invalidate)
+		mem->invalidate(mem);
 }
 
 static void begin_layer(struct mem *mem, u64 *root)
@@ -612,10 +644,10 @@ static void begin_layer(struct mem *mem, u64 *root)
 	mem->root = root;
 	mem->over_image = true;
 	end_source(mem);
-	mem->stale = true;
 	mem->private_pages = 0;
 	mem->table_pages = 1;
 	cache_clear(mem);
+	invalidate(mem);
 }
 
 /* @image is what @mem holds, which is not its own from then on. */
@@ -633,10 +665,11 @@ enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 	u64 *root;
 
 	unmap_registers(mem);
-	mem->stale = true;
 	root = share_root(mem->format, mem->pool, mem->root);
-	if (!root)
+	if (!root) {
+		invalidate(mem);
 		return HV_ENO_MEMORY;
+	}
 	give_to_image(mem, image);
 	begin_layer(mem, root);
 	return HV_OK;
@@ -644,8 +677,11 @@ enum hv_error mem_freeze(struct mem *mem, struct mem_image *image)
 
 void mem_image_fini(struct mem_image *image)
 {
-	if (image->root)
+	if (image->root) {
+		lock_take(&image->pool->lock);
 		unref_table(image->format, image->pool, image->root, TOP_LEVEL);
+		lock_release(&image->pool->lock);
+	}
 	*image = (struct mem_image){0};
 }
 
@@ -721,12 +757,25 @@ const u8 *mem_image_next(const struct mem_image *image, u64 *gpa)
 	return NULL;
 }
 
+/*
+ * Gives an entry that may be in use another table or page: first it is gone for every processor,
+ * then the new one is there. Arm ARM D8.14.1, "break-before-make"; elsewhere too no two processors
+ * may see two pages in one place.
+ */
+static void replace_entry(struct mem *mem, u64 *entry, u64 value)
+{
+	set_entry(mem->format, entry, 0);
+	invalidate(mem);
+	set_entry(mem->format, entry, value);
+}
+
 /* Makes the shared table of @level that @entry points to this layer's own. */
 static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 {
 	const struct stage2_format *format = mem->format;
 	u64 *old = entry_table(format, *entry);
 	u64 *table = old;
+	u64 value;
 
 	if (pool_refs(mem->pool, old) == 1) {
 		/* The others are gone. What is below may still be shared. */
@@ -736,14 +785,21 @@ static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 		if (!table)
 			return HV_ENO_MEMORY;
 		share_entries(format, mem->pool, table, old, level);
-		pool_unref(mem->pool, old);
 		mem->table_pages++;
 	}
-	/* What it could not walk, the hardware has not cached; but walks may begin below the root.
-	 */
-	if ((*entry & format->present_bit) || level == TOP_LEVEL - 1)
-		mem->stale = true;
-	set_entry(format, entry, address_of(table) | format->table_bits);
+	value = address_of(table) | format->table_bits;
+	if (level == TOP_LEVEL - 1) {
+		/* Walks may begin below the root: with what is there when it was invalidated. */
+		set_entry(format, entry, value);
+		invalidate(mem);
+	} else if (*entry & format->present_bit) {
+		replace_entry(mem, entry, value);
+	} else {
+		/* What it could not walk, the hardware has not cached. */
+		set_entry(format, entry, value);
+	}
+	if (table != old)
+		pool_unref(mem->pool, old);
 	return HV_OK;
 }
 
@@ -762,8 +818,7 @@ static enum hv_error split_block(struct mem *mem, u64 *entry)
 	/* The block's one reference becomes one for each of its pages. */
 	*count_of(mem->pool, block) += BLOCK_PAGES - 1;
 	mem->table_pages++;
-	mem->stale = true;
-	set_entry(format, entry, address_of(table) | format->table_bits);
+	replace_entry(mem, entry, address_of(table) | format->table_bits);
 	return HV_OK;
 }
 
@@ -792,9 +847,10 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 		return HV_ENO_MEMORY;
 	sync_table(format, ptr);
 	mem->table_pages++;
-	if (level == TOP_LEVEL)
-		mem->stale = true;
 	set_entry(format, entry, address_of(ptr) | format->table_bits);
+	/* As in own_table(). */
+	if (level == TOP_LEVEL)
+		invalidate(mem);
 	return HV_OK;
 }
 
@@ -823,15 +879,26 @@ static enum hv_error fill_leaf(struct mem *mem, u64 *entry, u64 gpa)
 /* The leaf of @level, page or block, is there and not writable, and nobody else has it. */
 static void make_writable(struct mem *mem, u64 *entry)
 {
-	mem->stale = true;
 	set_entry(mem->format, entry, *entry | mem->format->write_bit);
+	invalidate(mem);
+}
+
+/* The page comes by mem_write(), and from a volume, for which nobody else has to wait. */
+static bool bring(struct mem *mem, u64 gpa)
+{
+	bool there;
+
+	lock_release(&mem->pool->lock);
+	there = mem->source->bring(mem->source, GPA(gpa));
+	lock_take(&mem->pool->lock);
+	return there;
 }
 
 /*
  * Makes every table on the way to @gpa this layer's own and fills in what is not there, or, if
  * @write, copies what is shared. @gpa lies in a slot.
  */
-static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
+static enum hv_error own_page_locked(struct mem *mem, u64 gpa, bool write)
 {
 	const struct stage2_format *format = mem->format;
 	struct pool *pool = mem->pool;
@@ -864,7 +931,7 @@ static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
 	}
 
 	entry = entry_at(table, gpa, 0);
-	if (!*entry && mem->source && !mem->source->bring(mem->source, GPA(gpa)))
+	if (!*entry && mem->source && !bring(mem, gpa))
 		return HV_ENO_MEMORY;
 	if (!*entry)
 		return fill_leaf(mem, entry, gpa);
@@ -881,11 +948,20 @@ static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
 	page_copy(page, old);
 	publish(format, page, PAGE_SIZE);
 	mem->private_pages++;
-	mem->stale = true;
-	set_entry(format, entry, address_of(page) | format->page_bits);
+	replace_entry(mem, entry, address_of(page) | format->page_bits);
 	pool_unref(pool, old);
 	cache_drop(mem, gpa);
 	return HV_OK;
+}
+
+static enum hv_error own_page(struct mem *mem, u64 gpa, bool write)
+{
+	enum hv_error err;
+
+	lock_take(&mem->pool->lock);
+	err = own_page_locked(mem, gpa, write);
+	lock_release(&mem->pool->lock);
+	return err;
 }
 
 enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write)

@@ -7,7 +7,7 @@
 #define BLOCK_PAGES   512u
 #define REFILL_BLOCKS 16u
 
-struct pool machine_pool;
+struct pool machine_pool = {.lock = LOCK_INIT(POOL)};
 
 /* Pages for the reference counts of @blocks. */
 static u32 count_pages(u32 blocks)

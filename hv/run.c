@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The exit loop, one for all architectures: look at the pending-work word, prepare interrupts, run,
- * handle. A handler answers with one of four verdicts.
+ * handle. A handler answers with one of four verdicts. What a virtual CPU has alone is handled
+ * without the VM's lock, all else with it.
  */
 #include <internal/arch.h>
 #include <internal/sched.h>
@@ -11,7 +12,8 @@
 static enum hv_verdict fetch_memory(struct vcpu *vcpu)
 {
 	vcpu->vm->mem_wanted = true;
-	vcpu->pending |= PENDING_LEAVE;
+	vcpu_post(vcpu, PENDING_LEAVE);
+	sched_call_boot();
 	return VERDICT_RESUME;
 }
 
@@ -26,15 +28,16 @@ static enum hv_verdict finish_access(struct vcpu *vcpu, struct hv_exit *exit, en
 
 /* Inlined where the space is known: most exits are of these. */
 __attribute__((always_inline)) static inline enum io_result
-dispatch(struct vm *vm, enum io_space space, u64 address, struct io_access *access)
+dispatch(struct vcpu *vcpu, enum io_space space, u64 address, struct io_access *access)
 {
+	struct vm *vm = vcpu->vm;
 	const struct timer *first = vm->clock.first;
 	enum io_result result;
 
 	result = io_dispatch(&vm->io, space, address, access);
 	/* A timer that the access armed may be due already; the next tick could be far. */
 	if (vm->clock.first != first)
-		clock_expire(&vm->clock);
+		sched_clock_changed(vcpu);
 	return result;
 }
 
@@ -42,13 +45,13 @@ enum io_result vcpu_access(struct vcpu *vcpu, enum io_space space, u64 address,
 			   struct io_access *access)
 {
 	access->vcpu = vcpu->index;
-	return dispatch(vcpu->vm, space, address, access);
+	return dispatch(vcpu, space, address, access);
 }
 
 __attribute__((always_inline)) static inline enum hv_verdict
 handle_access(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit, enum io_space space)
 {
-	enum io_result result = dispatch(vm, space, exit->address, &exit->access);
+	enum io_result result = dispatch(vcpu, space, exit->address, &exit->access);
 
 	if (vm->state != VM_RUNNING)
 		return VERDICT_STOP;
@@ -75,24 +78,42 @@ static enum hv_verdict handle_memory(struct vm *vm, struct vcpu *vcpu, struct hv
 	return handle_access(vm, vcpu, exit, IO_MMIO);
 }
 
+static enum hv_verdict handle_failure(struct vm *vm, const struct hv_exit *exit)
+{
+	vm_lock(vm);
+	vm_fail(vm, "%s", exit->cause);
+	vm_unlock(vm);
+	return VERDICT_STOP;
+}
+
 static enum hv_verdict handle(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit)
 {
+	enum hv_verdict verdict = VERDICT_RESUME;
+
 	switch (exit->reason) {
-	case EXIT_HOST_IRQ:
-		vcpu->pending |= PENDING_LEAVE;
-		return VERDICT_RESUME;
 	case EXIT_MEMORY:
-		return handle_memory(vm, vcpu, exit);
+		vm_lock(vm);
+		verdict = handle_memory(vm, vcpu, exit);
+		break;
 	case EXIT_PIO:
-		return handle_access(vm, vcpu, exit, IO_PIO);
+		vm_lock(vm);
+		verdict = handle_access(vm, vcpu, exit, IO_PIO);
+		break;
 	case EXIT_REG:
-		return handle_access(vm, vcpu, exit, IO_REG);
+		vm_lock(vm);
+		verdict = handle_access(vm, vcpu, exit, IO_REG);
+		break;
 	case EXIT_HALT:
-		vcpu->state = VCPU_HALTED;
-		vcpu->pending |= PENDING_LEAVE;
-		return VERDICT_SKIP;
+		vm_lock(vm);
+		vcpu_become(vcpu, VCPU_HALTED);
+		verdict = VERDICT_SKIP;
+		break;
+	case EXIT_HOST_IRQ:
+		if (!arch_host_irq(vcpu))
+			vcpu_post(vcpu, PENDING_LEAVE);
+		return VERDICT_RESUME;
 	case EXIT_WINDOW:
-		vcpu->pending |= PENDING_IRQ;
+		vcpu_post(vcpu, PENDING_IRQ);
 		return VERDICT_RESUME;
 	case EXIT_HYPERCALL:
 	case EXIT_ARCH:
@@ -101,40 +122,66 @@ static enum hv_verdict handle(struct vm *vm, struct vcpu *vcpu, struct hv_exit *
 	case EXIT_FAILED_ENTRY:
 	case EXIT_UNKNOWN:
 	case EXIT_REASON_COUNT:
-		break;
+		return handle_failure(vm, exit);
 	}
-	vm_fail(vm, "%s", exit->cause);
-	return VERDICT_STOP;
+	vm_unlock(vm);
+	return verdict;
+}
+
+/*
+ * Does what @vcpu was told to do before its next entry. False: it is to leave. *@again: interrupts
+ * are to be looked at after the next exit as well.
+ */
+static bool prepare(struct vcpu *vcpu, bool *again)
+{
+	u32 pending = vcpu_pending(vcpu);
+
+	if (pending & PENDING_LEAVE)
+		return false;
+	/* A bit goes first: who sets it from here on wants it done once more. */
+	vcpu_clear(vcpu, pending);
+	if (pending & PENDING_FLUSH)
+		arch_vcpu_flush(vcpu);
+	if (pending & PENDING_IRQ) {
+		vm_lock(vcpu->vm);
+		*again = arch_vcpu_prepare_irq(vcpu);
+		vm_unlock(vcpu->vm);
+	}
+	return true;
+}
+
+/* False: there is something to do first. */
+static inline bool enter(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	bool ready;
+
+	/* In this order: whoever sets a bit after the look sees that it is in the guest. */
+	__atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+	ready = !vcpu_pending(vcpu);
+	if (ready)
+		arch_vcpu_run(vcpu, exit);
+	__atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_RELEASE);
+	return ready;
 }
 
 void vcpu_run(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	struct hv_exit exit = {.access.vcpu = vcpu->index};
+	bool again = false;
 
 	vcpu->exit = &exit;
 	arch_vcpu_load(vcpu);
-	if (!vm->first_entry_counter)
-		vm->first_entry_counter = arch_counter();
-	vcpu->state = VCPU_RUNNING;
-	vcpu->pending |= PENDING_IRQ;
+	vcpu_post(vcpu, PENDING_IRQ);
 	for (;;) {
-		/* Faults, devices and walks of the guest's tables may all have copied a page. */
-		if (vm->mem.stale)
-			vcpu->pending |= PENDING_FLUSH;
-		if (vcpu->pending) {
-			if (vcpu->pending & PENDING_LEAVE)
+		if (!enter(vcpu, &exit)) {
+			if (!prepare(vcpu, &again))
 				break;
-			if (vcpu->pending & PENDING_FLUSH) {
-				vcpu->pending &= ~PENDING_FLUSH;
-				vm->mem.stale = false;
-				arch_vcpu_flush(vcpu);
-			}
-			if (vcpu->pending & PENDING_IRQ)
-				arch_vcpu_prepare_irq(vcpu);
+			continue;
 		}
-		arch_vcpu_run(vcpu, &exit);
 		vcpu->exits[exit.reason]++;
+		if (again)
+			vcpu_post(vcpu, PENDING_IRQ);
 
 		enum hv_verdict verdict = handle(vm, vcpu, &exit);
 
@@ -145,9 +192,7 @@ void vcpu_run(struct vcpu *vcpu)
 		else if (verdict == VERDICT_STOP)
 			break;
 	}
-	vcpu->pending &= ~PENDING_LEAVE;
-	if (vcpu->state == VCPU_RUNNING)
-		vcpu->state = VCPU_RUNNABLE;
+	vcpu_clear(vcpu, PENDING_LEAVE);
 	arch_vcpu_put(vcpu);
 	vcpu->exit = NULL;
 }

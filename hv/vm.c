@@ -5,6 +5,7 @@
 #include <internal/event.h>
 #include <internal/host.h>
 #include <internal/pool.h>
+#include <internal/sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,18 +73,136 @@ static u64 wall_now(void)
 	return wall + muldiv_u64(now - counter, NS_PER_SEC, hz);
 }
 
+static void time_start(struct vm *vm)
+{
+	if (vm->time_runs)
+		return;
+	vm->counter_offset = vm->counter_frozen - arch_counter();
+	vm->time_runs = true;
+	vm->clock.wall = (s64)wall_now() - (s64)clock_now(&vm->clock);
+}
+
+static void time_stop(struct vm *vm)
+{
+	if (!vm->time_runs)
+		return;
+	vm->counter_frozen = vm_counter(vm);
+	vm->time_runs = false;
+}
+
+/* ---- who runs ---- */
+
+/*
+ * What vm_runs() says has changed, or may have. Virtual CPUs that run are told to leave, and are
+ * frozen then; the last one stops the guest's time, which no other may see go back.
+ */
+static void freeze_or_thaw(struct vm *vm)
+{
+	bool runs = vm_runs(vm);
+
+	if (runs)
+		time_start(vm);
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = &vm->vcpus[i];
+
+		if (runs && vcpu->state == VCPU_FROZEN) {
+			vcpu_set_state(vcpu, vcpu->next_state);
+			if (vcpu->state != VCPU_IDLE)
+				sched_wake(vcpu);
+		} else if (!runs && vcpu->state == VCPU_RUNNING) {
+			vcpu_post(vcpu, PENDING_LEAVE);
+		} else if (!runs && vcpu->state != VCPU_FROZEN) {
+			vcpu->next_state = vcpu->state;
+			vcpu_set_state(vcpu, VCPU_FROZEN);
+		}
+	}
+	if (!runs && !vm->on_cpu)
+		time_stop(vm);
+}
+
 static void state_set(struct vm *vm, enum vm_state state)
 {
 	if (vm->state == state)
 		return;
-	if (vm->state == VM_RUNNING)
-		vm->counter_frozen = vm_counter(vm);
-	if (state == VM_RUNNING)
-		vm->counter_offset = vm->counter_frozen - arch_counter();
 	vm->state = state;
 	vm->state_changed = true;
-	if (state == VM_RUNNING)
-		vm->clock.wall = (s64)wall_now() - (s64)clock_now(&vm->clock);
+	freeze_or_thaw(vm);
+}
+
+void vm_vcpu_enters(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	vcpu_set_state(vcpu, VCPU_RUNNING);
+	vcpu->next_state = VCPU_RUNNABLE;
+	vm->on_cpu++;
+	if (!vm->first_entry_counter)
+		vm->first_entry_counter = arch_counter();
+}
+
+void vm_vcpu_left(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	vm->on_cpu--;
+	if (vm_runs(vm)) {
+		vcpu_set_state(vcpu, vcpu->next_state);
+		return;
+	}
+	vcpu_set_state(vcpu, VCPU_FROZEN);
+	if (!vm->on_cpu)
+		time_stop(vm);
+}
+
+/* Longer than any processor can be busy with one exit, however slow the machine is. */
+#define SETTLE_SECONDS 60
+
+void vm_settle(struct vm *vm)
+{
+	u64 begin = arch_counter();
+	bool runs;
+
+	do {
+		vm_lock(vm);
+		runs = vm->on_cpu && !vm_runs(vm);
+		vm_unlock(vm);
+		if (runs && arch_counter() - begin > SETTLE_SECONDS * arch_counter_hz())
+			panic("a processor that runs a vCPU of %s doesn't answer", vm->config.name);
+		if (runs)
+			cpu_relax();
+	} while (runs);
+}
+
+void vm_hold(struct vm *vm)
+{
+	vm_lock(vm);
+	vm->holds++;
+	freeze_or_thaw(vm);
+	vm_unlock(vm);
+	vm_settle(vm);
+}
+
+void vm_release(struct vm *vm)
+{
+	vm_lock(vm);
+	vm->holds--;
+	freeze_or_thaw(vm);
+	vm_unlock(vm);
+}
+
+/*
+ * Of the guest's memory: see mem.h. Those that are on their way out or in look at the bit before
+ * they are in the guest again; the others are waited for, which takes them no lock.
+ */
+static void invalidate(struct mem *mem)
+{
+	struct vm *vm = container_of(mem, struct vm, mem);
+
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vcpu_post(&vm->vcpus[i], PENDING_FLUSH);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		while (__atomic_load_n(&vm->vcpus[i].in_guest, __ATOMIC_SEQ_CST))
+			cpu_relax();
 }
 
 /*
@@ -105,7 +224,7 @@ static void state_set(struct vm *vm, enum vm_state state)
 
 u64 vm_counter(const struct vm *vm)
 {
-	return vm->state == VM_RUNNING ? arch_counter() + vm->counter_offset : vm->counter_frozen;
+	return vm->time_runs ? arch_counter() + vm->counter_offset : vm->counter_frozen;
 }
 
 u64 vm_deadline(const struct vm *vm, u64 counter)
@@ -222,16 +341,24 @@ u64 vm_ended(void)
 	return ended;
 }
 
+/* Of a VM and its virtual CPUs. */
+static u32 vm_pages(u32 vcpus)
+{
+	return (u32)pages_of(sizeof(struct vm) + vcpus * sizeof(struct vcpu));
+}
+
 void vm_destroy(struct vm *vm)
 {
 	ended++;
+	vm_hold(vm);
+	sched_remove(vm);
 	unlink_vm(vm);
 	console_forget_vm(vm);
 	arch_vm_fini(vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		arch_vcpu_fini(&vm->vcpus[i]);
 	mem_fini(&vm->mem);
-	host_free_pages(vm, (u32)pages_of(sizeof(*vm)));
+	host_free_pages(vm, vm_pages(vm->config.vcpus));
 }
 
 /* An address is memory or a device's, never both: the exit loop asks for either first. */
@@ -276,9 +403,12 @@ static enum hv_error build(struct vm *vm, bool boot)
 		mem_init_blank(&vm->mem, arch_stage2_format(), &machine_pool);
 	if (err)
 		return err;
+	vm->mem.invalidate = invalidate;
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
 		vm->vcpus[i].vm = vm;
 		vm->vcpus[i].index = i;
+		vm->vcpus[i].state = VCPU_FROZEN;
+		vm->vcpus[i].next_state = VCPU_IDLE;
 		err = arch_vcpu_init(&vm->vcpus[i]);
 		if (err)
 			return err;
@@ -288,6 +418,7 @@ static enum hv_error build(struct vm *vm, bool boot)
 	if (err)
 		return err;
 	check_layout(vm);
+	sched_add(vm);
 	return HV_OK;
 }
 
@@ -301,7 +432,7 @@ static enum hv_error alloc_vm(const struct vm_config *config, const char *name, 
 		log_error("%s: there is a VM of that name already", name);
 		return HV_EEXISTS;
 	}
-	vm = host_alloc_pages((u32)pages_of(sizeof(*vm)));
+	vm = host_alloc_pages(vm_pages(config->vcpus));
 	if (!vm) {
 		log_error("%s: no memory for the VM's own state", name);
 		return HV_ENO_MEMORY;
@@ -310,6 +441,8 @@ static enum hv_error alloc_vm(const struct vm_config *config, const char *name, 
 	/* Zeros behind it: a snapshot's record wants them. */
 	memset(vm->config.name, 0, sizeof(vm->config.name));
 	memcpy(vm->config.name, name, strlen(name));
+	vm->lock = (struct lock)LOCK_INIT(VM);
+	vm->vcpus = (struct vcpu *)(vm + 1);
 	vm->state = VM_PAUSED;
 	vm->time.counter_hz = arch_counter_hz();
 	vm->clock = (struct clock){.now = time_now, .ctx = vm};
@@ -372,14 +505,26 @@ enum hv_error vm_create_blank(const struct vm_config *config, const char *name, 
 
 void vm_pause(struct vm *vm)
 {
+	vm_lock(vm);
 	if (vm->state == VM_RUNNING)
 		state_set(vm, VM_PAUSED);
+	vm_unlock(vm);
+	vm_settle(vm);
 }
 
 void vm_resume(struct vm *vm)
 {
+	vm_lock(vm);
 	if (vm->state == VM_PAUSED)
 		state_set(vm, VM_RUNNING);
+	vm_unlock(vm);
+}
+
+static void set_state_locked(struct vm *vm, enum vm_state state)
+{
+	vm_lock(vm);
+	state_set(vm, state);
+	vm_unlock(vm);
 }
 
 enum hv_error vm_reset(struct vm *vm)
@@ -387,11 +532,13 @@ enum hv_error vm_reset(struct vm *vm)
 	enum vm_state before = vm->state;
 	enum hv_error err;
 
+	set_state_locked(vm, VM_PAUSED);
+	vm_settle(vm);
 	vm->cause[0] = 0;
+	vm->reset_wanted = false;
 	vm->first_entry_counter = 0;
 	vm->lineage = (struct lineage){0};
 	vm->restore.waits = false;
-	state_set(vm, VM_PAUSED);
 	err = arch_vm_reset(vm);
 	/* Of memory that can't be read from the volume it has died already, in better words. */
 	if (err && vm->state == VM_FAILED)
@@ -401,30 +548,36 @@ enum hv_error vm_reset(struct vm *vm)
 		return err;
 	}
 	if (before != VM_PAUSED)
-		state_set(vm, VM_RUNNING);
+		set_state_locked(vm, VM_RUNNING);
 	return HV_OK;
 }
 
 /* ---- from any context ---- */
 
+/* Whether nobody else can be at @vm: with its lock held, or frozen. */
+static bool owned(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->lock.held, __ATOMIC_RELAXED) || !vm->on_cpu;
+}
+
 void vm_fail(struct vm *vm, const char *format, ...)
 {
 	va_list args;
+
+	HV_ASSERT(owned(vm));
 
 	va_start(args, format);
 	vsnprintf(vm->cause, sizeof(vm->cause), format, args);
 	va_end(args);
 	state_set(vm, VM_FAILED);
-	vm_kick(vm, 0);
-	vm->vcpus[0].pending |= PENDING_LEAVE;
 	log_limited(&vm->log_limit, LOG_INFO, "%s: failed: %s", vm->config.name, vm->cause);
 }
 
 void vm_power_off(struct vm *vm)
 {
+	HV_ASSERT(owned(vm));
 	snprintf(vm->cause, sizeof(vm->cause), "powered off by the guest");
 	state_set(vm, VM_OFF);
-	vm->vcpus[0].pending |= PENDING_LEAVE;
 	log_limited(&vm->log_limit, LOG_INFO, "%s: powered off", vm->config.name);
 }
 
@@ -432,16 +585,23 @@ void vm_end_test(struct vm *vm, u32 code)
 {
 	snprintf(vm->cause, sizeof(vm->cause), "test ended with code %u", (unsigned)code);
 	state_set(vm, VM_OFF);
-	vm->vcpus[0].pending |= PENDING_LEAVE;
 }
 
 void vm_request_reset(struct vm *vm)
 {
+	HV_ASSERT(owned(vm));
 	vm->reset_wanted = true;
-	vm->vcpus[0].pending |= PENDING_LEAVE;
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i].state == VCPU_RUNNING)
+			vcpu_post(&vm->vcpus[i], PENDING_LEAVE);
+	sched_call_boot();
 }
 
 void vm_kick(struct vm *vm, u32 index)
 {
-	vm->vcpus[index].pending |= PENDING_IRQ;
+	struct vcpu *vcpu = &vm->vcpus[index];
+
+	vcpu_post(vcpu, PENDING_IRQ);
+	if (vcpu->state == VCPU_HALTED)
+		sched_wake(vcpu);
 }

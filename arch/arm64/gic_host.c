@@ -413,7 +413,7 @@ void gic_host_fold(struct vcpu *vcpu)
 		}
 		vgic_fold(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, arch->lr_count);
 		arch->lr_count = 0;
-		vcpu->pending |= PENDING_IRQ;
+		vcpu_post(vcpu, PENDING_IRQ);
 	}
 	timer_sample(vcpu);
 }

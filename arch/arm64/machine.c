@@ -253,8 +253,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		struct vcpu *vcpu = &vm->vcpus[i];
 
-		vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
-		vcpu->state = i ? VCPU_IDLE : VCPU_RUNNABLE;
+		vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
+		vcpu_become(vcpu, i ? VCPU_IDLE : VCPU_RUNNABLE);
 		vcpu_reset_state(vcpu, entry.pc, entry.x0);
 	}
 	return HV_OK;

@@ -122,8 +122,7 @@ static enum hv_verdict standard_call(struct vcpu *vcpu, u32 function)
 	case PSCI_CPU_SUSPEND:
 		/* Standby is all there is: it may be like WFI whatever was asked for (5.4.5). */
 		x[0] = SUCCESS;
-		vcpu->state = VCPU_HALTED;
-		vcpu->pending |= PENDING_LEAVE;
+		vcpu_become(vcpu, VCPU_HALTED);
 		break;
 	case PSCI_CPU_OFF:
 		/* The last one that is on may not go: that would be SYSTEM_OFF. */

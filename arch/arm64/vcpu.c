@@ -85,8 +85,9 @@ static bool has_hcrx(void)
 	return (sysreg_read("id_aa64mmfr1_el1") >> 40) & 0xf;
 }
 
-enum hv_error arch_cpu_on(void)
+enum hv_error arch_cpu_on(struct cpu *cpu)
 {
+	(void)cpu;
 	stage2_init();
 	sysreg_init();
 	/*
@@ -115,8 +116,9 @@ enum hv_error arch_cpu_on(void)
 	return HV_OK;
 }
 
-void arch_cpu_off(void)
+void arch_cpu_off(struct cpu *cpu)
 {
+	(void)cpu;
 	gic_host_off();
 	/* Nothing is left that could translate: EL1 is as it was, stage 2 off and forgotten. */
 	if (el2_vhe)
@@ -157,7 +159,60 @@ void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
 	      vcpu->vm->config.name, exit);
 }
 
+/* ---- processors ---- */
+
+u32 arch_cpus_find(void)
+{
+	return 1;
+}
+
+enum hv_error arch_cpu_start(struct cpu *cpu)
+{
+	(void)cpu;
+	return HV_EUNSUPPORTED;
+}
+
+void arch_cpu_stop(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+void arch_cpu_kick(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+}
+
+void arch_cpu_sleep(struct cpu *cpu, u64 until)
+{
+	(void)cpu;
+	(void)until;
+}
+
+void arch_cpu_timer(struct cpu *cpu, u64 at)
+{
+	(void)cpu;
+	(void)at;
+}
+
+bool arch_host_irq(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
 /* ---- state ---- */
+
+/* What arm64_state.run_state says. */
+static const enum vcpu_state run_states[] = {VCPU_RUNNABLE, VCPU_HALTED, VCPU_IDLE};
+
+static u8 run_state_of(enum vcpu_state state)
+{
+	u8 i = 0;
+
+	while (run_states[i] != state)
+		i++;
+	return i;
+}
 
 static enum hv_error state_check(const void *obj, const char **why)
 {
@@ -173,7 +228,7 @@ static enum hv_error state_check(const void *obj, const char **why)
 		*why = "the guest was started on a processor with other caches (CTR_EL0)";
 	else if ((s->cntv_ctl | s->cntp_ctl) & ~(TIMER_ENABLE | TIMER_IMASK))
 		*why = "a timer's control has bits that there aren't";
-	else if (s->os_lock > 1 || s->halted > 1)
+	else if (s->os_lock > 1 || s->run_state >= ARRAY_COUNT(run_states))
 		*why = "a flag is neither 0 nor 1";
 	else
 		return HV_OK;
@@ -184,15 +239,15 @@ static void state_before_save(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
-	vcpu->arch.state.halted = vcpu->state == VCPU_HALTED;
+	vcpu->arch.state.run_state = run_state_of(vcpu_rests(vcpu));
 }
 
 static void state_after_load(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
-	vcpu->state = vcpu->arch.state.halted ? VCPU_HALTED : VCPU_RUNNABLE;
-	vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
+	vcpu_become(vcpu, run_states[vcpu->arch.state.run_state]);
+	vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
 	timer_after_load(vcpu);
 }
 
@@ -237,7 +292,7 @@ static void state_after_load(void *obj)
 	SAVED(struct arm64_state, fpsr)                                                            \
 	SAVED(struct arm64_state, fpcr)                                                            \
 	SAVED(struct arm64_state, os_lock)                                                         \
-	SAVED(struct arm64_state, halted)                                                          \
+	SAVED(struct arm64_state, run_state)                                                       \
 	TRANSIENT(struct arm64_state, pad, "padding")                                              \
 	SAVED(struct arm64_state, v)
 
@@ -299,7 +354,7 @@ static void el1_save(struct arm64_state *s)
 
 enum hv_error arch_vcpu_init(struct vcpu *vcpu)
 {
-	vcpu->state = VCPU_IDLE;
+	(void)vcpu;
 	return HV_OK;
 }
 
@@ -372,8 +427,10 @@ void arch_vcpu_load(struct vcpu *vcpu)
 	sysreg_write("fpsr", s->fpsr);
 	el1_load(s);
 	sysreg_debug_load(s);
+	vm_lock(vcpu->vm);
 	timer_load(vcpu);
 	gic_host_load(vcpu);
+	vm_unlock(vcpu->vm);
 	arch->loaded = true;
 	isb();
 }
@@ -383,8 +440,10 @@ void arch_vcpu_put(struct vcpu *vcpu)
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct arm64_state *s = &arch->state;
 
+	vm_lock(vcpu->vm);
 	gic_host_put(vcpu);
 	timer_put(vcpu);
+	vm_unlock(vcpu->vm);
 	sysreg_debug_put(s);
 	el1_save(s);
 	s->fpcr = sysreg_read("fpcr");
@@ -520,11 +579,13 @@ void arch_vcpu_flush(struct vcpu *vcpu)
 	__asm__ volatile("dsb ishst; tlbi vmalls12e1is; dsb ish; isb" : : : "memory");
 }
 
-void arch_vcpu_prepare_irq(struct vcpu *vcpu)
+bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	gic_host_fold(vcpu);
 	gic_host_fill(vcpu);
-	vcpu->pending &= ~PENDING_IRQ;
+	/* Of what was folded; others set it with the VM's lock alone. */
+	vcpu_clear(vcpu, PENDING_IRQ);
+	return false;
 }
 
 bool arch_vcpu_has_irq(const struct vcpu *vcpu)
@@ -605,8 +666,14 @@ void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
 
 enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	if (exit->reason == EXIT_HYPERCALL)
-		return psci_call(vcpu);
+	enum hv_verdict verdict;
+
+	if (exit->reason == EXIT_HYPERCALL) {
+		vm_lock(vcpu->vm);
+		verdict = psci_call(vcpu);
+		vm_unlock(vcpu->vm);
+		return verdict;
+	}
 	switch (ESR_EC(vcpu->arch.esr)) {
 	case EC_DABT_LOW:
 	case EC_IABT_LOW:

@@ -60,13 +60,56 @@ enum hv_error arch_check(void)
 	return HV_OK;
 }
 
-enum hv_error arch_cpu_on(void)
+enum hv_error arch_cpu_on(struct cpu *cpu)
 {
+	(void)cpu;
 	return HV_OK;
 }
 
-void arch_cpu_off(void)
+void arch_cpu_off(struct cpu *cpu)
 {
+	(void)cpu;
+}
+
+/* ---- processors ---- */
+
+u32 arch_cpus_find(void)
+{
+	return 1;
+}
+
+enum hv_error arch_cpu_start(struct cpu *cpu)
+{
+	(void)cpu;
+	return HV_EUNSUPPORTED;
+}
+
+void arch_cpu_stop(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+void arch_cpu_kick(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+}
+
+void arch_cpu_sleep(struct cpu *cpu, u64 until)
+{
+	(void)cpu;
+	(void)until;
+}
+
+void arch_cpu_timer(struct cpu *cpu, u64 at)
+{
+	(void)cpu;
+	(void)at;
+}
+
+bool arch_host_irq(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
 }
 
 const char *arch_name(void)
@@ -118,7 +161,7 @@ enum hv_error arch_vm_reset(struct vm *vm)
 {
 	vm->arch.resets++;
 	for (u32 i = 0; i < vm->vcpu_count; i++)
-		vm->vcpus[i].state = VCPU_RUNNABLE;
+		vm->vcpus[i].next_state = VCPU_RUNNABLE; /* it is frozen */
 	return fake_machine.vm_reset ? fake_machine.vm_reset(vm) : HV_OK;
 }
 
@@ -161,10 +204,10 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 	exit->access.vcpu = vcpu->index;
 }
 
-void arch_vcpu_prepare_irq(struct vcpu *vcpu)
+bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	vcpu->arch.prepares++;
-	vcpu->pending &= ~PENDING_IRQ;
+	return vcpu->arch.irq_again;
 }
 
 bool arch_vcpu_has_irq(const struct vcpu *vcpu)

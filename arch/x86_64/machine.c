@@ -401,8 +401,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		struct vcpu *vcpu = &vm->vcpus[i];
 
 		vapic_reset(&vcpu->arch.apic);
-		vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
-		vcpu->state = i ? VCPU_IDLE : VCPU_RUNNABLE;
+		vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
+		vcpu_become(vcpu, i ? VCPU_IDLE : VCPU_RUNNABLE);
 		vcpu->arch.nmi_leaving = false;
 		set_entry_state(&vcpu->arch.state, &entry);
 		x86_backend->set_state(vcpu);

@@ -47,8 +47,9 @@ enum hv_error arch_check(void)
 	return HV_EUNSUPPORTED;
 }
 
-enum hv_error arch_cpu_on(void)
+enum hv_error arch_cpu_on(struct cpu *cpu)
 {
+	(void)cpu;
 	tsc_hz = tsc_calibrate();
 	if (!tsc_hz) {
 		log_error("the processor's time-stamp counter doesn't count");
@@ -58,8 +59,9 @@ enum hv_error arch_cpu_on(void)
 	return x86_backend->cpu_on();
 }
 
-void arch_cpu_off(void)
+void arch_cpu_off(struct cpu *cpu)
 {
+	(void)cpu;
 	x86_backend->cpu_off();
 }
 
@@ -73,7 +75,60 @@ u64 arch_counter_hz(void)
 	return tsc_hz;
 }
 
+/* ---- processors ---- */
+
+u32 arch_cpus_find(void)
+{
+	return 1;
+}
+
+enum hv_error arch_cpu_start(struct cpu *cpu)
+{
+	(void)cpu;
+	return HV_EUNSUPPORTED;
+}
+
+void arch_cpu_stop(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+void arch_cpu_kick(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+}
+
+void arch_cpu_sleep(struct cpu *cpu, u64 until)
+{
+	(void)cpu;
+	(void)until;
+}
+
+void arch_cpu_timer(struct cpu *cpu, u64 at)
+{
+	(void)cpu;
+	(void)at;
+}
+
+bool arch_host_irq(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
 /* ---- state ---- */
+
+/* What x86_state.run_state says. */
+static const enum vcpu_state run_states[] = {VCPU_RUNNABLE, VCPU_HALTED, VCPU_IDLE};
+
+static u8 run_state_of(enum vcpu_state state)
+{
+	u8 i = 0;
+
+	while (run_states[i] != state)
+		i++;
+	return i;
+}
 
 static enum hv_error state_check(const void *obj, const char **why)
 {
@@ -91,8 +146,8 @@ static enum hv_error state_check(const void *obj, const char **why)
 		*why = "long mode without paging";
 	else if (s->dr6 >> 32 || s->dr7 >> 32)
 		*why = "debug registers are not legal";
-	else if (s->cpl > 3 || s->interrupt_shadow > 1 || s->halted > 1 || s->nmi_pending > 1 ||
-		 s->nmi_masked > 1)
+	else if (s->cpl > 3 || s->interrupt_shadow > 1 || s->run_state >= ARRAY_COUNT(run_states) ||
+		 s->nmi_pending > 1 || s->nmi_masked > 1)
 		*why = "a flag is neither 0 nor 1";
 	else
 		return HV_OK;
@@ -104,7 +159,7 @@ static void state_before_save(void *obj)
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
 	x86_backend->get_state(vcpu);
-	vcpu->arch.state.halted = vcpu->state == VCPU_HALTED;
+	vcpu->arch.state.run_state = run_state_of(vcpu_rests(vcpu));
 }
 
 static void state_after_load(void *obj)
@@ -113,8 +168,8 @@ static void state_after_load(void *obj)
 
 	vcpu->arch.nmi_leaving = false;
 	x86_backend->set_state(vcpu);
-	vcpu->state = vcpu->arch.state.halted ? VCPU_HALTED : VCPU_RUNNABLE;
-	vcpu->pending = PENDING_IRQ | PENDING_FLUSH;
+	vcpu_become(vcpu, run_states[vcpu->arch.state.run_state]);
+	vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
 }
 
 #define X86_STATE_FIELDS(SAVED, TRANSIENT)                                                         \
@@ -153,7 +208,7 @@ static void state_after_load(void *obj)
 	SAVED(struct x86_state, event_error)                                                       \
 	SAVED(struct x86_state, cpl)                                                               \
 	SAVED(struct x86_state, interrupt_shadow)                                                  \
-	SAVED(struct x86_state, halted)                                                            \
+	SAVED(struct x86_state, run_state)                                                         \
 	SAVED(struct x86_state, nmi_pending)                                                       \
 	SAVED(struct x86_state, nmi_masked)                                                        \
 	TRANSIENT(struct x86_state, pad, "padding")                                                \
@@ -164,7 +219,6 @@ STATE_DEFINE(x86_state_desc, "x86-cpu", 1, struct x86_state, X86_STATE_FIELDS, .
 
 enum hv_error arch_vcpu_init(struct vcpu *vcpu)
 {
-	vcpu->state = VCPU_IDLE;
 	return x86_backend->vcpu_init(vcpu);
 }
 
@@ -218,7 +272,7 @@ static bool prepare_nmi(struct vcpu *vcpu)
 	return false;
 }
 
-void arch_vcpu_prepare_irq(struct vcpu *vcpu)
+bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	bool nmi_waits = prepare_nmi(vcpu);
@@ -232,9 +286,8 @@ void arch_vcpu_prepare_irq(struct vcpu *vcpu)
 	 * The window's exit sets PENDING_IRQ again: until then there is nothing to do, but for an
 	 * NMI, which any exit after the IRET lets in; the window is to make one soon.
 	 */
-	if (!nmi_waits)
-		vcpu->pending &= ~PENDING_IRQ;
 	x86_backend->request_window(vcpu, vector >= 0 || nmi_waits);
+	return nmi_waits;
 }
 
 bool arch_vcpu_has_irq(const struct vcpu *vcpu)
@@ -308,7 +361,7 @@ static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *
 	case STRINGS_NO_MEMORY:
 		/* The scheduler fetches more and lets the guest try again. */
 		vcpu->vm->mem_wanted = true;
-		vcpu->pending |= PENDING_LEAVE;
+		vcpu_post(vcpu, PENDING_LEAVE);
 		break;
 	case STRINGS_REFUSED:
 		return VERDICT_FAULT;
@@ -389,7 +442,7 @@ static enum hv_verdict handle_cr(struct vcpu *vcpu)
 		if (arch->gpr[insn.gpr] > 15)
 			return fault_gp(vcpu);
 		vapic_set_tpr(&arch->apic, (u8)arch->gpr[insn.gpr]);
-		vcpu->pending |= PENDING_IRQ;
+		vcpu_post(vcpu, PENDING_IRQ);
 		return VERDICT_SKIP;
 	}
 
@@ -407,7 +460,7 @@ static enum hv_verdict handle_cr(struct vcpu *vcpu)
 	if (!good)
 		return fault_gp(vcpu);
 	x86_backend->set_state(vcpu);
-	vcpu->pending |= PENDING_IRQ;
+	vcpu_post(vcpu, PENDING_IRQ);
 	return VERDICT_SKIP;
 }
 
@@ -434,22 +487,26 @@ static enum hv_verdict handle_hypercall(struct vcpu *vcpu)
 	return VERDICT_SKIP;
 }
 
-enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
+static enum hv_verdict handle_cpuid(struct vcpu *vcpu)
+{
+	u64 *gpr = vcpu->arch.gpr;
+	struct cpuid_regs r = cpuid_guest(vcpu, (u32)gpr[RAX], (u32)gpr[RCX]);
+
+	gpr[RAX] = r.eax;
+	gpr[RBX] = r.ebx;
+	gpr[RCX] = r.ecx;
+	gpr[RDX] = r.edx;
+	return VERDICT_SKIP;
+}
+
+/* Those that touch more than the virtual CPU's registers; the VM's lock is held. */
+static enum hv_verdict handle_locked(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 
-	if (exit->reason == EXIT_HYPERCALL)
-		return handle_hypercall(vcpu);
 	switch ((enum x86_exit)exit->code) {
-	case X86_EXIT_CPUID: {
-		struct cpuid_regs r = cpuid_guest(vcpu, (u32)arch->gpr[RAX], (u32)arch->gpr[RCX]);
-
-		arch->gpr[RAX] = r.eax;
-		arch->gpr[RBX] = r.ebx;
-		arch->gpr[RCX] = r.ecx;
-		arch->gpr[RDX] = r.edx;
-		return VERDICT_SKIP;
-	}
+	case X86_EXIT_CPUID:
+		break;
 	case X86_EXIT_CR:
 		return handle_cr(vcpu);
 	case X86_EXIT_UD:
@@ -469,11 +526,25 @@ enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 		arch->shadow = true;
 		arch->nmi_leaving = true;
 		arch->nmi_iret = arch->rip;
-		vcpu->pending |= PENDING_IRQ;
+		vcpu_post(vcpu, PENDING_IRQ);
 		return VERDICT_RESUME;
 	}
 	vm_fail(vcpu->vm, "an exit of the processor's own that anew doesn't know");
 	return VERDICT_STOP;
+}
+
+enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	enum hv_verdict verdict;
+
+	if (exit->reason == EXIT_HYPERCALL)
+		return handle_hypercall(vcpu);
+	if (exit->code == X86_EXIT_CPUID)
+		return handle_cpuid(vcpu);
+	vm_lock(vcpu->vm);
+	verdict = handle_locked(vcpu, exit);
+	vm_unlock(vcpu->vm);
+	return verdict;
 }
 
 /* ---- MMIO ---- */

@@ -38,8 +38,11 @@ bool cpu_random(u64 *value)
 	return false;
 }
 
-/* A tick that comes just before is missed; the next one is not far. */
-void cpu_wait(void)
+void cpu_wait(const u32 *kicked)
 {
-	__asm__ volatile("msr daifclr, #3; dsb sy; wfi" : : : "memory");
+	__asm__ volatile("msr daifset, #3" : : : "memory");
+	/* An interrupt ends WFI also while it is held back. Arm ARM D1.6.2 */
+	if (!kicked || !__atomic_load_n(kicked, __ATOMIC_SEQ_CST))
+		__asm__ volatile("dsb sy; wfi" : : : "memory");
+	__asm__ volatile("msr daifclr, #3; isb" : : : "memory");
 }

@@ -51,7 +51,12 @@ bool cpu_random(u64 *value)
 	return (cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND) && try_random(rdrand, value);
 }
 
-void cpu_wait(void)
+void cpu_wait(const u32 *kicked)
 {
-	__asm__ volatile("sti; hlt" ::: "memory");
+	__asm__ volatile("cli" ::: "memory");
+	/* What comes in from here on is taken after HLT has begun: APM vol. 3, STI. */
+	if (kicked && __atomic_load_n(kicked, __ATOMIC_SEQ_CST))
+		__asm__ volatile("sti" ::: "memory");
+	else
+		__asm__ volatile("sti; hlt" ::: "memory");
 }

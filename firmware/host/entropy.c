@@ -131,7 +131,7 @@ static bool add_jitter(struct sha256 *pool)
 	for (size_t i = 0; i < JITTER_SAMPLES; i++) {
 		u64 now;
 
-		cpu_wait();
+		cpu_wait(NULL);
 		now = cpu_counter();
 		samples[i] = (u16)(now - last);
 		last = now;

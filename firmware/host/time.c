@@ -76,8 +76,8 @@ void host_stall_us(u32 us)
 	uefi_bs->Stall(us);
 }
 
-void host_idle(void)
+void host_idle(const u32 *kicked)
 {
 	UEFI_CHECK_CONTEXT();
-	cpu_wait();
+	cpu_wait(kicked);
 }

@@ -46,8 +46,11 @@ void *memory_take(size_t pages);
 u64 cpu_counter(void);
 /* 64 random bits from the processor's own generator; false when it has none or it fails. */
 HV_MUST_CHECK bool cpu_random(u64 *value);
-/* Sleeps with interrupts on until the next one was handled. */
-void cpu_wait(void);
+/*
+ * Sleeps with interrupts on until the next one was handled; not at all if @kicked, which may be
+ * NULL, says otherwise at the last moment.
+ */
+void cpu_wait(const u32 *kicked);
 
 /* Called by the start-up code of gnu-efi, with the calling convention of this program. */
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table);

@@ -102,8 +102,11 @@ HV_MUST_CHECK enum hv_error host_entropy(void *buf, size_t length);
 u64 host_wall_clock(void);
 /* Busy-waits. Only for calibration. */
 void host_stall_us(u32 us);
-/* Sleeps until the next interrupt that the firmware handles, at least its tick. */
-void host_idle(void);
+/*
+ * Sleeps until the next interrupt that the firmware handles, at least its tick; not at all if
+ * *@kicked isn't 0, which another processor may make it at any moment.
+ */
+void host_idle(const u32 *kicked);
 
 /*
  * The firmware's description of the machine: ACPI's root pointer (RSDP) and the devicetree, in the

@@ -12,6 +12,7 @@
 #include <hv/mem.h>
 #include <hv/state.h>
 #include <hv/types.h>
+#include <internal/lock.h>
 
 /*
  * How an architecture's second-stage entries look; data only, one walker for all. 4 KiB granule,
@@ -56,6 +57,8 @@ struct pool {
 	u64 total_pages;
 	void *page_list;  /* free single pages, linked through themselves */
 	void *block_list; /* free blocks, linked through themselves */
+	/* Of all members, and of all counts: whoever changes a layer has it. */
+	struct lock lock;
 };
 
 void pool_init(struct pool *pool);
@@ -66,6 +69,8 @@ void pool_init(struct pool *pool);
  */
 HV_MUST_CHECK enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, u32 *refs);
 
+/* ---- with the pool's lock held, or nobody else there ---- */
+
 /* One page (4 KiB) or block (2 MiB), not zeroed, with one reference; NULL when there is none. */
 void *pool_alloc_page(struct pool *pool);
 void *pool_alloc_block(struct pool *pool);
@@ -74,6 +79,11 @@ void pool_ref(struct pool *pool, const void *ptr, u32 count);
 /* Drops one reference of a page or block; frees it with the last. */
 void pool_unref(struct pool *pool, void *ptr);
 u32 pool_refs(const struct pool *pool, const void *ptr);
+
+/* ---- without ---- */
+
+void *pool_get_page(struct pool *pool);
+void pool_put_page(struct pool *pool, void *page);
 
 enum mem_kind {
 	MEM_RAM,      /* the guest's to use */
@@ -124,15 +134,22 @@ struct mem_source {
 	void (*end)(struct mem_source *source);
 };
 
-/* One VM's memory. Changes only while none of its virtual CPUs runs, but for mem_fault(). */
+/*
+ * One VM's memory, protected by the VM's lock. While virtual CPUs run, pages come in and are copied
+ * before they are written to; all else happens with all of them frozen.
+ */
 struct mem {
 	const struct stage2_format *format;
 	struct pool *pool;
 	u64 *root;                 /* table of level 3 */
 	bool over_image;           /* on top of an image: fill in by 4 KiB, not 2 MiB */
 	struct mem_source *source; /* NULL: all of it is here. Of this layer alone */
-	/* Entries were changed or removed, or the root has another: flush before the next entry. */
-	bool stale;
+	/*
+	 * Entries were changed or removed, or the root has another: no processor may use what it
+	 * remembers of them when this returns. NULL for a layer that no guest runs on.
+	 */
+	void (*invalidate)(struct mem *mem);
+	u64 invalidations; /* so many times */
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */
@@ -178,9 +195,8 @@ bool mem_covers(const struct mem *mem, gpa_t gpa);
 bool mem_holds(const struct mem *mem, gpa_t from, u64 length);
 
 /*
- * Makes @gpa accessible after a second-stage fault. HV_OK: enter again (after a flush if
- * mem->stale). HV_ENOT_FOUND: not memory. HV_ENO_MEMORY: the pool is empty, or
- * the page has to come from mem->source first.
+ * Makes @gpa accessible after a second-stage fault. HV_OK: enter again. HV_ENOT_FOUND: not memory.
+ * HV_ENO_MEMORY: the pool is empty, or the page has to come from mem->source first.
  */
 HV_MUST_CHECK enum hv_error mem_fault(struct mem *mem, gpa_t gpa, bool is_write);
 

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* One scheduler loop per processor, round robin over the virtual CPUs that can run. */
+/*
+ * One scheduler loop per processor. Virtual CPUs wait in one queue; each has the processor that it
+ * ran on last, and another one takes it over only when it has nothing else to do.
+ */
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
 
 #include <internal/vm.h>
 
+/* ---- the boot CPU; firmware context before and after ---- */
+
 /*
  * Runs the next virtual CPU until a host interrupt, a halt or a stop; sleeps until the next host
- * interrupt when there is none to run. Firmware context before and after.
+ * interrupt when there is none to run. Before that, does what VMs need the firmware for.
  */
 void sched_run_slice(void);
 
@@ -20,8 +25,28 @@ bool sched_run_ready(void);
  */
 void sched_next(struct vm *vm);
 
-/* Host counter ticks that sched_run_slice() has slept since the start. */
+/* Host counter ticks that all processors together have slept since the start. */
 u64 sched_slept(void);
+
+/* Takes @vm's virtual CPUs into the queue, or out of it; none of them runs. */
+void sched_add(struct vm *vm);
+void sched_remove(struct vm *vm);
+
+/* ---- the other ones ---- */
+
+/* Runs virtual CPUs on @cpu until cpu->stop. Hypervisor context. */
+void sched_main(struct cpu *cpu);
+
+/* ---- all of them ---- */
+
+/* @vcpu may have something to do: sees to it that a processor looks. The VM's lock is held. */
+void sched_wake(const struct vcpu *vcpu);
+
+/* The first timer of @vcpu's VM is another: of the processor that runs it. Its lock is held. */
+void sched_clock_changed(struct vcpu *vcpu);
+
+/* Makes the boot CPU do soon what VMs need the firmware for. */
+void sched_call_boot(void);
 
 /* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
 void vcpu_run(struct vcpu *vcpu);
@@ -31,7 +56,7 @@ void exit_describe(const struct hv_exit *exit, char *buf, size_t length);
 
 /*
  * One access of @vcpu's to a device beside that of its exit, for an instruction that makes several:
- * like io_dispatch(), and what the access made due is done.
+ * like io_dispatch(), and what the access made due is done. The VM's lock is held.
  */
 enum io_result vcpu_access(struct vcpu *vcpu, enum io_space space, u64 address,
 			   struct io_access *access);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* One virtual CPU. */
+/*
+ * One virtual CPU. Members say who protects them: [c] constant after creation, [s] the scheduler's
+ * lock, [l] the VM's lock, [v] the processor that runs it, or, frozen, whoever froze it.
+ */
 #ifndef HV_VCPU_H
 #define HV_VCPU_H
 
 #include <arch/vcpu.h>
-#include <internal/exit.h>
 #include <hv/types.h>
+#include <internal/cpu.h>
+#include <internal/exit.h>
 
 struct vm;
 
@@ -15,22 +19,68 @@ struct vm;
 #define PENDING_LEAVE ((u32)1 << 1)
 #define PENDING_FLUSH ((u32)1 << 2) /* second-stage translations are stale */
 
+/* X(name, text, states that may follow) */
+#define VCPU_STATES(X)                                                                             \
+	/* Not started: waits for another one to start it. */                                      \
+	X(IDLE, "off", NEXT(RUNNABLE) | NEXT(FROZEN))                                              \
+	/* Would run. */                                                                           \
+	X(RUNNABLE, "runnable", NEXT(RUNNING) | NEXT(IDLE) | NEXT(FROZEN))                         \
+	/* From arch_vcpu_load() to arch_vcpu_put(). */                                            \
+	X(RUNNING, "running", NEXT(RUNNABLE) | NEXT(HALTED) | NEXT(IDLE) | NEXT(FROZEN))           \
+	/* Waits for an interrupt. */                                                              \
+	X(HALTED, "halted", NEXT(RUNNABLE) | NEXT(IDLE) | NEXT(FROZEN))                            \
+	/* The VM doesn't run: state may be read and replaced. */                                  \
+	X(FROZEN, "frozen", NEXT(IDLE) | NEXT(RUNNABLE) | NEXT(HALTED))
+
 enum vcpu_state {
-	VCPU_IDLE,     /* not started */
-	VCPU_RUNNABLE, /* would run */
-	VCPU_RUNNING,  /* between arch_vcpu_load() and arch_vcpu_put() */
-	VCPU_HALTED,   /* waits for an interrupt */
-	VCPU_FROZEN,   /* the VM is paused: state may be read and replaced */
+#define VCPU_STATE_ENUM(name, text, next) VCPU_##name,
+	VCPU_STATES(VCPU_STATE_ENUM)
+#undef VCPU_STATE_ENUM
 };
 
 struct vcpu {
-	struct vm *vm;                /* [c] */
-	u32 index;                    /* [c] */
-	enum vcpu_state state;        /* [s] scheduler */
-	u32 pending;                  /* [v] PENDING_* */
+	struct vm *vm;         /* [c] */
+	u32 index;             /* [c] */
+	enum vcpu_state state; /* [l] */
+	/* [l] What it is as soon as it doesn't run, or isn't frozen, any more. */
+	enum vcpu_state next_state;
+	struct vcpu *next;            /* [s] of all of them, who ran longest ago first */
+	struct cpu *cpu;              /* [s] where it runs, or ran last */
+	u32 pending;                  /* atomic: PENDING_* */
+	u32 in_guest;                 /* atomic: an exit is needed to have it look at `pending` */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
 	const struct hv_exit *exit;   /* [v] the last one; NULL when it doesn't run */
-	struct vcpu_arch arch;        /* [v] */
+	struct vcpu_arch arch;        /* [v], and [l] where others give it something to do */
 };
+
+/*
+ * Gives @vcpu PENDING_* bits to look at before its next entry, and makes it exit if it is in the
+ * guest. Any context, any processor.
+ */
+void vcpu_post(struct vcpu *vcpu, u32 bits);
+
+static inline void vcpu_clear(struct vcpu *vcpu, u32 bits)
+{
+	__atomic_and_fetch(&vcpu->pending, ~bits, __ATOMIC_SEQ_CST);
+}
+
+static inline u32 vcpu_pending(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->pending, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Makes @vcpu IDLE, RUNNABLE or HALTED: at once, or, where it runs, as soon as it doesn't (it is
+ * told to leave), or, frozen, when the VM runs on. The VM's lock is held, or all is frozen.
+ */
+void vcpu_become(struct vcpu *vcpu, enum vcpu_state state);
+
+/* Which of IDLE, RUNNABLE and HALTED @vcpu is or is about to be. The VM's lock is held. */
+enum vcpu_state vcpu_rests(const struct vcpu *vcpu);
+
+/* For sched.c and vm.c: the one place where a state changes. Panics where the table has none. */
+void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state);
+
+const char *vcpu_state_text(enum vcpu_state state);
 
 #endif

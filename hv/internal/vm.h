@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A virtual machine. Members say who protects them: [c] constant after creation, [s] the scheduler
- * loop in firmware context, [v] whoever runs the VM's virtual CPU.
+ * A virtual machine. Members say who protects them: [c] constant after creation, [b] the boot CPU
+ * in firmware context, [l] the VM's lock. All that [l] protects may also be touched by whoever has
+ * frozen the VM.
  */
 #ifndef HV_VM_H
 #define HV_VM_H
@@ -16,10 +17,11 @@
 #include <hv/rng.h>
 #include <hv/state.h>
 #include <internal/config.h>
+#include <internal/lock.h>
 #include <internal/mem.h>
 #include <internal/vcpu.h>
 
-#define VM_VCPU_MAX   1
+#define VM_VCPU_MAX   8
 #define VM_RECORD_MAX 32
 #define VM_CAUSE_MAX  160
 
@@ -89,40 +91,61 @@ struct platform {
 };
 
 struct vm {
-	struct vm *next;            /* [s] */
-	struct vm_config config;    /* [c] */
-	enum vm_state state;        /* [v] */
-	bool state_changed;         /* [v] not reported by an event yet */
-	char cause[VM_CAUSE_MAX];   /* [v] why it is off or failed */
-	bool reset_wanted;          /* [v] the guest asked for a reboot */
-	bool mem_wanted;            /* [v] the pool ran dry, or a page is on the volume still */
-	struct mem mem;             /* [v] */
-	struct io_bus io;           /* [c] */
-	struct clock clock;         /* [v] */
-	struct vm_time time;        /* [s] only valid while saved or loaded */
-	u64 counter_offset;         /* [s] guest counter = arch_counter() + offset, while running */
-	u64 counter_frozen;         /* [s] guest counter while it does not run */
-	struct rng rng;             /* [c] */
-	struct guest_mem guest_mem; /* [c] */
-	struct resources resources; /* [c] */
-	struct platform platform;   /* [c] */
-	struct chardev chardev;     /* [c] to console */
-	struct console console;     /* [v] */
+	struct vm *next;         /* [b] */
+	struct vm_config config; /* [c] but for what a restore takes over: [b] */
+	struct lock lock;
+	enum vm_state state;      /* [l] */
+	u32 holds;                /* [l] of vm_hold(): it doesn't run, whatever its state */
+	u32 on_cpu;               /* [l] virtual CPUs that are RUNNING */
+	bool time_runs;           /* [l] the guest counter counts */
+	bool state_changed;       /* [l] not reported by an event yet */
+	char cause[VM_CAUSE_MAX]; /* [l] why it is off or failed */
+	bool reset_wanted;        /* [l] the guest asked for a reboot */
+	bool mem_wanted;          /* [l] the pool ran dry, or a page is on the volume still */
+	struct mem mem;           /* [l] */
+	struct io_bus io;         /* [l]; regions [c] */
+	struct clock clock;       /* [l] */
+	struct vm_time time;      /* [l] only valid while saved or loaded */
+	u64 counter_offset;       /* [l] guest counter = arch_counter() + offset, while time_runs */
+	u64 counter_frozen;       /* [l] guest counter while it doesn't */
+	struct rng rng;           /* [c] */
+	struct guest_mem guest_mem;       /* [c] */
+	struct resources resources;       /* [c] */
+	struct platform platform;         /* [c] */
+	struct chardev chardev;           /* [c] to console */
+	struct console console;           /* [l] */
 	void (*console_input)(void *ctx); /* [c] tells the UART that there is input */
 	void *console_input_ctx;
 	struct vmgenid *genid;      /* [c] the device; part of arch */
-	struct log_limit log_limit; /* [v] */
-	struct lineage lineage;     /* [s] */
-	struct vm_restore restore;  /* [s] */
-	u64 first_entry_counter; /* [v] host counter at the first entry since (re)start; 0: none */
+	struct log_limit log_limit; /* [l] */
+	struct lineage lineage;     /* [b] */
+	struct vm_restore restore;  /* [b] */
+	u64 first_entry_counter; /* [l] host counter at the first entry since (re)start; 0: none */
 	u32 record_count;        /* [c] */
 	struct vm_record records[VM_RECORD_MAX];
-	u32 vcpu_count; /* [c] */
-	struct vcpu vcpus[VM_VCPU_MAX];
-	struct vm_arch arch; /* [v] */
-};
+	u32 vcpu_count;      /* [c] */
+	struct vcpu *vcpus;  /* [c] behind this structure */
+	struct vm_arch arch; /* [l] */
+} __attribute__((aligned(64)));
+static_assert(sizeof(struct vm) % _Alignof(struct vcpu) == 0, "virtual CPUs are behind it");
 
-/* ---- making and ending (firmware context) ---- */
+static inline void vm_lock(struct vm *vm)
+{
+	lock_take(&vm->lock);
+}
+
+static inline void vm_unlock(struct vm *vm)
+{
+	lock_release(&vm->lock);
+}
+
+/* Whether its virtual CPUs may run. The VM's lock is held. */
+static inline bool vm_runs(const struct vm *vm)
+{
+	return vm->state == VM_RUNNING && !vm->holds;
+}
+
+/* ---- making and ending (boot CPU, firmware context) ---- */
 
 /*
  * Makes a VM from @config and loads its kernel; it starts paused. On failure a log line says why
@@ -147,11 +170,22 @@ struct vm *vm_first(void);
 /* Adds a structure to what snapshots save. Panics when the table is full. */
 void vm_record_add(struct vm *vm, const struct state_desc *desc, void *obj, u32 instance);
 
+/*
+ * Afterwards no virtual CPU runs, all are frozen, and the guest's time stands still. Waits for the
+ * processors that run one to leave it, which each does within a few microseconds.
+ */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 HV_MUST_CHECK enum hv_error vm_reset(struct vm *vm);
 
-/* ---- from any context ---- */
+/* The same freeze without another state: for a look, or a change, in between. Nests. */
+void vm_hold(struct vm *vm);
+void vm_release(struct vm *vm);
+
+/* Waits until no virtual CPU of a VM that is not to run, runs. */
+void vm_settle(struct vm *vm);
+
+/* ---- from any context, with the VM's lock held or all of it frozen ---- */
 
 /* The VM ends in state `failed`, with the reason in words; others run on. */
 HV_PRINTF(2, 3) void vm_fail(struct vm *vm, const char *format, ...);
@@ -162,6 +196,11 @@ void vm_request_reset(struct vm *vm);
 void vm_end_test(struct vm *vm, u32 code);
 /* An interrupt for virtual CPU @index may have become deliverable. */
 void vm_kick(struct vm *vm, u32 index);
+/*
+ * For sched.c: @vcpu runs now, or no longer does, and is what vcpu->next_state says, or frozen.
+ */
+void vm_vcpu_enters(struct vcpu *vcpu);
+void vm_vcpu_left(struct vcpu *vcpu);
 /* Guest counter now. */
 u64 vm_counter(const struct vm *vm);
 /*

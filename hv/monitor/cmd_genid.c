@@ -80,14 +80,18 @@ static bool cmd_genid(u32 count, char **args)
 	vm = monitor_vm(bare ? NULL : args[0]);
 	if (!vm)
 		return true;
-	if (!vm->genid)
+	if (!vm->genid) {
 		monitor_error("%s has no VMGenID device", vm->config.name);
-	else if (is_set)
+		return true;
+	}
+	vm_hold(vm);
+	if (is_set)
 		set(vm, args[2]);
 	else if (!strcmp(what, "rotate"))
 		rotate(vm);
 	else
 		show(vm);
+	vm_release(vm);
 	return true;
 }
 

@@ -55,13 +55,15 @@ static bool cmd_info(u32 count, char **args)
 	console_print("cmdline  ");
 	console_write_text(vm->config.cmdline, strlen(vm->config.cmdline));
 	console_print("\n");
+	vm_hold(vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		size_t length = arch_vcpu_describe(&vm->vcpus[i], registers, sizeof(registers));
 
-		console_print("vcpu %u\n", i);
+		console_print("vcpu %u, %s\n", i, vcpu_state_text(vcpu_rests(&vm->vcpus[i])));
 		console_write_text(registers, (size_t)min_u64(length, sizeof(registers)));
 		console_fresh_line();
 	}
+	vm_release(vm);
 	return true;
 }
 

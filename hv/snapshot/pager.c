@@ -116,6 +116,7 @@ static enum hv_error bring_cluster(struct pager *pager, u64 number, char *why)
 
 	err = store_read_pages(&pager->file.io, &pager->header, number, entries, count,
 			       pager->pages, why);
+	vm_lock(pager->vm);
 	for (u32 i = 0; !err && i < count; i++) {
 		/* Before it is in its place, or that place would be asked for. */
 		entries[i].zero = 1;
@@ -127,6 +128,7 @@ static enum hv_error bring_cluster(struct pager *pager, u64 number, char *why)
 				 (unsigned long long)entries[i].gpa,
 				 refilled ? "no guest memory is left" : hv_error_text(err));
 	}
+	vm_unlock(pager->vm);
 	return err;
 }
 
@@ -140,7 +142,9 @@ static enum hv_error bring(struct pager *pager, u64 number, char *why)
 		return HV_OK;
 	snprintf(why, SNAPSHOT_WHY_MAX, "its memory in snapshot %s can't be read: %s",
 		 pager->snapshot, reason);
+	vm_lock(pager->vm);
 	vm_fail(pager->vm, "%s", why);
+	vm_unlock(pager->vm);
 	return err;
 }
 
@@ -153,7 +157,8 @@ static bool source_bring(struct mem_source *source, gpa_t gpa)
 
 	if (number == pager->header.page_count || pager->entries[number].zero)
 		return true;
-	if (host_context_firmware)
+	/* The firmware reads it, unless it is a virtual CPU, somewhere, that needs it. */
+	if (host_context_firmware && !pager->vm->on_cpu)
 		return bring(pager, number, why) == HV_OK;
 	pager->waits = true;
 	pager->gpa = page;

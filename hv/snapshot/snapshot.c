@@ -215,13 +215,6 @@ static void set_lineage(struct vm *vm, const struct snapshot *s)
 
 /* ---- taking ---- */
 
-/* Frozen memory is read-only now, or another: what the processor remembers of it is stale. */
-static void flush(struct vm *vm)
-{
-	for (u32 i = 0; i < vm->vcpu_count; i++)
-		vm->vcpus[i].pending |= PENDING_FLUSH | PENDING_IRQ;
-}
-
 /* So that what is begun need not end halfway for want of memory. */
 static enum hv_error fill_pool(char *why)
 {
@@ -285,7 +278,6 @@ static enum hv_error freeze(struct vm *vm, struct snapshot *s, char *why)
 	s->pages = vm->mem.private_pages;
 	records_save(vm->records, vm->record_count, s->records);
 	err = mem_freeze(&vm->mem, &s->image);
-	flush(vm);
 	if (running)
 		vm_resume(vm);
 	if (err)
@@ -464,7 +456,6 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct mem
 	vm->first_entry_counter = 0;
 	records_commit(vm->records, vm->record_count, &index);
 	records_after_load(vm->records, vm->record_count);
-	flush(vm);
 	return HV_OK;
 }
 

@@ -31,8 +31,8 @@ static void record(const uint8_t *data, size_t size)
 	err = vm_config_state.check(&vm, &why);
 	if (!err != !why)
 		abort();
-	if (!err && (!config_name_ok(vm.name) || !vm.memory || vm.memory % MIB(1) ||
-		     vm.vcpus != 1 || strlen(vm.cmdline) >= sizeof(vm.cmdline)))
+	if (!err && (!config_name_ok(vm.name) || !vm.memory || vm.memory % MIB(1) || !vm.vcpus ||
+		     vm.vcpus > VM_VCPU_MAX || strlen(vm.cmdline) >= sizeof(vm.cmdline)))
 		abort();
 }
 
@@ -56,8 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (u32 i = 0; i < config.vm_count; i++) {
 		const struct vm_config *vm = &config.vms[i];
 
-		if (!config_name_ok(vm->name) || !restore_ok(vm) || !vm->memory || vm->vcpus != 1 ||
-		    vm->memory % MIB(1))
+		if (!config_name_ok(vm->name) || !restore_ok(vm) || !vm->memory || !vm->vcpus ||
+		    vm->vcpus > VM_VCPU_MAX || vm->memory % MIB(1))
 			abort();
 		for (u32 j = 0; j < i; j++)
 			if (!strcmp(config.vms[j].name, vm->name))

@@ -269,7 +269,7 @@ static void guest_access(struct model *m, u32 i, u32 page, bool write)
 	/* The hardware has cached what it could walk. */
 	const u8 *cached = mem_model_walk(m->format, mem->root, gpa, false);
 
-	mem->stale = false;
+	mem->invalidations = 0;
 	if (!there) {
 		enum hv_error err = mem_fault(mem, GPA(gpa + pick(m, 4096)), write);
 
@@ -280,7 +280,7 @@ static void guest_access(struct model *m, u32 i, u32 page, bool write)
 		there = mem_model_walk(m->format, mem->root, gpa, write);
 		CHECK(there);
 		if (cached)
-			CHECK(mem->stale);
+			CHECK(mem->invalidations);
 	}
 	check_stamp(there, m->layers[i].stamps[page]);
 	if (write)
@@ -358,7 +358,7 @@ static void freeze(struct model *m, u32 i, u32 image)
 		return;
 	}
 	CHECK(m->pool.free_pages == before - 1);
-	CHECK(m->mems[i].stale && !m->mems[i].private_pages);
+	CHECK(m->mems[i].invalidations && !m->mems[i].private_pages);
 	m->frozen[image] = m->layers[i];
 }
 
@@ -373,7 +373,7 @@ static void attach(struct model *m, u32 i, u32 image)
 		return;
 	}
 	mem_image_fini(&old);
-	CHECK(m->mems[i].stale && !m->mems[i].private_pages);
+	CHECK(m->mems[i].invalidations && !m->mems[i].private_pages);
 	m->layers[i] = m->frozen[image];
 }
 

@@ -130,8 +130,9 @@ u64 host_wall_clock(void)
 	return 1700000000;
 }
 
-void host_idle(void)
+void host_idle(const u32 *kicked)
 {
+	(void)kicked;
 	world.idles++;
 	fake_machine.counter += 1000;
 }
@@ -213,7 +214,7 @@ static inline enum hv_error machine_init(struct vm *vm)
 
 	world_must(machine);
 	vm->arch.test = machine;
-	vm->vcpus[0].state = VCPU_RUNNABLE;
+	vcpu_become(&vm->vcpus[0], VCPU_RUNNABLE);
 	platform_init(vm, &map);
 	vm_record_add(vm, &machine_thing_state, &machine->thing, 0);
 	err = mem_add(&vm->mem, GPA(MACHINE_RAM2), machine_ram2_bytes, MEM_RAM);

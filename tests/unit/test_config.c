@@ -105,7 +105,8 @@ static void test_mistakes(void **state)
 	refuse("[vm a]\nkernel=k\nmemory=12T\n", "anew.conf:3: memory is not a size (12T)");
 	refuse("[vm a]\nkernel=k\nmemory=0\n", "memory is out of range (0)");
 	refuse("[vm a]\nkernel=k\nmemory=99999999999999999999M\n", "memory is not a size");
-	refuse("[vm a]\nkernel=k\nvcpus=2\n", "anew.conf:3: vcpus");
+	refuse("[vm a]\nkernel=k\nvcpus=9\n",
+	       "anew.conf:3: vcpus can't be that many (9); a VM has 1 to 8");
 	refuse("[vm a]\nkernel=k\nvcpus=0\n", "anew.conf:3: vcpus");
 	refuse("[vm a]\nkernel=k\ntestdev=yes\n", "(yes); on, off");
 	refuse("[vm a]\nkernel=k\nkernal=j\n", "(kernal); memory, vcpus, kernel, initrd, cmdline");

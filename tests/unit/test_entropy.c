@@ -74,8 +74,9 @@ u64 cpu_counter(void)
 	return counter;
 }
 
-void cpu_wait(void)
+void cpu_wait(const u32 *kicked)
 {
+	(void)kicked;
 	counter += jitter(waits++);
 }
 

@@ -118,7 +118,7 @@ static void test_list(void **state)
 	(void)state;
 	expect("list\r", "one                              running       64 MiB");
 	expect("info\r", "state    running\r\n");
-	expect("info one\r", "vcpu 0\r\npc 1234\r\nsp 5678\r\nanew> ");
+	expect("info one\r", "vcpu 0, runnable\r\npc 1234\r\nsp 5678\r\nanew> ");
 	one->vcpus[0].exits[EXIT_HALT] = 12;
 	machine_pool.total_pages = 512;
 	machine_pool.free_pages = 34;

@@ -26,8 +26,9 @@ u64 host_wall_clock(void)
 	return wall;
 }
 
-void host_idle(void)
+void host_idle(const u32 *kicked)
 {
+	(void)kicked;
 }
 
 /* ---- the machine ---- */

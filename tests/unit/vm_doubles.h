@@ -126,6 +126,7 @@ struct double_state {
 
 struct double_vm {
 	struct vm vm;
+	struct vcpu vcpu;
 	struct vmgenid genid;
 	struct double_state state;
 	u8 memory[DOUBLE_MEMORY];
@@ -221,6 +222,9 @@ static inline struct double_vm *double_make(const char *name)
 	vm->config.vcpus = 1;
 	vm->state = VM_PAUSED;
 	vm->vcpu_count = 1;
+	vm->lock = (struct lock)LOCK_INIT(VM);
+	vm->vcpus = &d->vcpu;
+	d->vcpu.next_state = VCPU_RUNNABLE;
 	vm->guest_mem = (struct guest_mem){
 		.read = double_read, .write = double_write, .clean = double_clean, .ctx = d};
 	vm->rng = (struct rng){.fill = double_fill};
@@ -282,6 +286,26 @@ const struct vm *vm_with_id(const struct vm *vm, const u8 id[VMGENID_BYTES])
 	while (other && (other == vm || memcmp(other->genid->id, id, VMGENID_BYTES)))
 		other = other->next;
 	return other;
+}
+
+void vm_hold(struct vm *vm)
+{
+	vm->holds++;
+}
+
+void vm_release(struct vm *vm)
+{
+	vm->holds--;
+}
+
+enum vcpu_state vcpu_rests(const struct vcpu *vcpu)
+{
+	return vcpu->next_state;
+}
+
+const char *vcpu_state_text(enum vcpu_state state)
+{
+	return state == VCPU_RUNNABLE ? "runnable" : "?";
 }
 
 void vm_pause(struct vm *vm)
@@ -487,13 +511,13 @@ bool pager_uses(const struct vm *vm, const char *name)
 
 struct pool machine_pool;
 
-void *pool_alloc_page(struct pool *pool)
+void *pool_get_page(struct pool *pool)
 {
 	(void)pool;
 	return double_no_memory ? NULL : host_alloc_pages(1);
 }
 
-void pool_unref(struct pool *pool, void *ptr)
+void pool_put_page(struct pool *pool, void *ptr)
 {
 	(void)pool;
 	free(ptr);

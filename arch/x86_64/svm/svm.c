@@ -541,7 +541,7 @@ static void svm_set_state(struct vcpu *vcpu)
 	m->event_inject = s->event | (u64)s->event_error << 32;
 	m->tsc_offset = vcpu->vm->counter_offset + s->tsc_adjust;
 	svm_request_window(vcpu, false);
-	vcpu->pending |= PENDING_IRQ;
+	vcpu_post(vcpu, PENDING_IRQ);
 	intercept_iret(&arch->svm, s->nmi_masked);
 	arch->svm.clean = 0;
 	if (remapped)

@@ -11,6 +11,7 @@ struct vcpu_arch {
 	const struct hv_exit *script;
 	u32 script_length;
 	bool has_irq;
+	bool irq_again; /* what arch_vcpu_prepare_irq() says */
 	/* What was asked of the CPU. */
 	u32 played;
 	u32 skips;
