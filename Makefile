@@ -209,6 +209,8 @@ CFLAGS := -std=gnu11 -O2 -fomit-frame-pointer -g $(WARNINGS) -ffreestanding -fsh
 
 HOST_CFLAGS := -std=gnu11 -O1 -g -DLOCK_CHECK $(WARNINGS) -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
+# Of the tests whose processors are threads.
+TSAN_CFLAGS := -std=gnu11 -O1 -g -DLOCK_CHECK $(WARNINGS) -fno-omit-frame-pointer -fsanitize=thread
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -DLOCK_CHECK $(WARNINGS) -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
@@ -356,7 +358,7 @@ payloads: $(PAYLOAD_IMAGES)
 
 # ---- tests on the host ----
 
-# Built again for the host, under two compilers: $(B)/host for gcc, $(B)/fuzz for clang.
+# Built again for the host: $(B)/host by gcc, $(B)/fuzz by clang, $(B)/tsan for threads.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
 	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c strings.c) \
 	arch/arm64/gic_find.c $(addprefix firmware/host/,entropy.c sha256.c) \
@@ -404,12 +406,19 @@ endef
 $(eval $(call host_rules,$(B)/host,$(HOSTCC),$(HOST_CFLAGS)))
 $(eval $(call host_rules,$(B)/fuzz,$(FUZZCC),$(FUZZ_CFLAGS)))
 
+$(eval $(call host_rules,$(B)/tsan,$(FUZZCC),$(TSAN_CFLAGS)))
+
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/host/%,$(UNIT_SOURCES))
+THREAD_TESTS := $(patsubst tests/threads/%.c,$(B)/tsan/%,$(wildcard tests/threads/test_*.c))
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SOURCES))
 
 $(UNIT_TESTS): $(B)/host/%: $(B)/host/tests/unit/%.o $(B)/host/libanew.a
 	@echo "  HOSTLD    $@"
 	@$(HOSTCC) $(HOST_CFLAGS) $^ -lcmocka -lZydis -o $@
+
+$(THREAD_TESTS): $(B)/tsan/%: $(B)/tsan/tests/threads/%.o $(B)/tsan/libanew.a
+	@echo "  HOSTLD    $@"
+	@$(FUZZCC) $(TSAN_CFLAGS) $^ -lcmocka -lZydis -lpthread -o $@
 
 $(FUZZ_TARGETS): $(B)/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libanew.a
 	@echo "  FUZZLD    $@"
@@ -417,7 +426,8 @@ $(FUZZ_TARGETS): $(B)/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libanew.a
 
 # Runs all, or with TEST=NAME the one of that name; an executable that ends early is a failure.
 TEST ?=
-UNIT_RUN = $(if $(TEST),$(filter %/test_$(patsubst test_%,%,$(TEST)),$(UNIT_TESTS)),$(UNIT_TESTS))
+UNIT_ALL = $(UNIT_TESTS) $(THREAD_TESTS)
+UNIT_RUN = $(if $(TEST),$(filter %/test_$(patsubst test_%,%,$(TEST)),$(UNIT_ALL)),$(UNIT_ALL))
 
 .PHONY: test-unit
 test-unit: $(UNIT_RUN)

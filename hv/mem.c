@@ -305,8 +305,10 @@ static inline u64 shared_entry(const struct stage2_format *format, u64 entry, u3
 /* Takes the write bits out of a table that was shared and is not any more. */
 static void unshare_entries(const struct stage2_format *format, u64 *table, u32 level)
 {
+	/* Each at once: the hardware may walk it, read-only, all the time. */
 	for (u32 i = 0; i < ENTRIES; i++)
-		table[i] = shared_entry(format, table[i], level);
+		__atomic_store_n(&table[i], shared_entry(format, table[i], level),
+				 __ATOMIC_RELAXED);
 	sync_table(format, table);
 }
 

@@ -45,14 +45,14 @@ static u32 take(u32 blocks)
 
 static enum hv_error reserve(u64 wanted)
 {
-	if (machine_pool.free_pages >= wanted)
+	u64 free = pool_free_pages(), blocks;
+
+	if (free >= wanted)
 		return HV_OK;
-
 	/* Nothing is taken for what can't be had anyway. */
-	if ((wanted - machine_pool.free_pages) * PAGE_SIZE > host_memory_free())
+	if ((wanted - free) * PAGE_SIZE > host_memory_free())
 		return HV_ENO_MEMORY;
-
-	u64 blocks = (wanted - machine_pool.free_pages + BLOCK_PAGES - 1) / BLOCK_PAGES;
+	blocks = (wanted - free + BLOCK_PAGES - 1) / BLOCK_PAGES;
 
 	return take((u32)blocks) == blocks ? HV_OK : HV_ENO_MEMORY;
 }
@@ -71,12 +71,12 @@ enum hv_error pool_reserve(u64 bytes)
 
 enum hv_error pool_refill(void)
 {
-	u64 before = machine_pool.free_pages;
+	u64 before = pool_free_pages();
 
 	if (take(REFILL_BLOCKS))
 		return HV_OK;
 	/* What only waits to be restored is on the volume as well. */
-	while (machine_pool.free_pages == before)
+	while (pool_free_pages() <= before)
 		if (!snapshot_drop_image())
 			return HV_ENO_MEMORY;
 	return HV_OK;

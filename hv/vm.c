@@ -386,8 +386,7 @@ static enum hv_error reserve_memory(const struct vm_config *config)
 			"%s: memory = %lluM, but the machine has only %llu MiB left: give it less "
 			"in anew.conf",
 			config->name, (unsigned long long)(config->memory >> 20),
-			(unsigned long long)((host_memory_free() +
-					      machine_pool.free_pages * PAGE_SIZE) >>
+			(unsigned long long)((host_memory_free() + pool_free_pages() * PAGE_SIZE) >>
 					     20));
 	return err;
 }

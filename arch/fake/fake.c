@@ -92,24 +92,24 @@ void arch_cpu_stop(struct cpu *cpu)
 void arch_cpu_kick(struct cpu *cpu)
 {
 	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+	if (fake_machine.kick)
+		fake_machine.kick(cpu);
 }
 
 void arch_cpu_sleep(struct cpu *cpu, u64 until)
 {
-	(void)cpu;
-	(void)until;
+	if (fake_machine.sleep)
+		fake_machine.sleep(cpu, until);
 }
 
 void arch_cpu_timer(struct cpu *cpu, u64 at)
 {
-	(void)cpu;
-	(void)at;
+	cpu->arch.timer = at;
 }
 
 bool arch_host_irq(struct vcpu *vcpu)
 {
-	(void)vcpu;
-	return false;
+	return fake_machine.host_irq ? fake_machine.host_irq(vcpu) : false;
 }
 
 const char *arch_name(void)
@@ -124,7 +124,7 @@ const char *arch_backend_name(void)
 
 u64 arch_counter(void)
 {
-	return fake_machine.counter;
+	return fake_machine.now ? fake_machine.now() : fake_machine.counter;
 }
 
 u64 arch_counter_hz(void)
@@ -197,7 +197,9 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 	struct vcpu_arch *arch = &vcpu->arch;
 
 	HV_ASSERT(arch->loaded);
-	if (arch->played < arch->script_length)
+	if (fake_machine.run)
+		fake_machine.run(vcpu, exit);
+	else if (arch->played < arch->script_length)
 		*exit = arch->script[arch->played++];
 	else
 		*exit = (struct hv_exit){.reason = EXIT_HOST_IRQ};
@@ -207,12 +209,14 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	vcpu->arch.prepares++;
+	if (fake_machine.prepare_irq)
+		fake_machine.prepare_irq(vcpu);
 	return vcpu->arch.irq_again;
 }
 
 bool arch_vcpu_has_irq(const struct vcpu *vcpu)
 {
-	return vcpu->arch.has_irq;
+	return fake_machine.has_irq ? fake_machine.has_irq(vcpu) : vcpu->arch.has_irq;
 }
 
 void arch_vcpu_flush(struct vcpu *vcpu)

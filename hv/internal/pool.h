@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine's pool of guest memory, filled from the firmware. Firmware context only. */
+/* The machine's pool of guest memory, filled from the firmware. Boot CPU, firmware context. */
 #ifndef HV_POOL_H
 #define HV_POOL_H
 
@@ -12,10 +12,21 @@ HV_MUST_CHECK enum hv_error pool_reserve(u64 bytes);
 /* A few more MiB for VMs that have run into the bottom of the pool. */
 HV_MUST_CHECK enum hv_error pool_refill(void);
 
+/* Pages that are free now; others may take them, or give some back, at any moment. */
+static inline u64 pool_free_pages(void)
+{
+	u64 pages;
+
+	lock_take(&machine_pool.lock);
+	pages = machine_pool.free_pages;
+	lock_release(&machine_pool.lock);
+	return pages;
+}
+
 /* Fills the pool up where it has fewer than @pages, for what is about to be begun. */
 HV_MUST_CHECK static inline enum hv_error pool_keep(u64 pages)
 {
-	return machine_pool.free_pages < pages ? pool_refill() : HV_OK;
+	return pool_free_pages() < pages ? pool_refill() : HV_OK;
 }
 
 #endif

@@ -108,7 +108,7 @@ static void own_stats(void)
 {
 	stat("anew's own pages", host_memory_taken() / PAGE_SIZE - machine_pool.total_pages);
 	stat("guest pages", machine_pool.total_pages);
-	stat("free guest pages", machine_pool.free_pages);
+	stat("free guest pages", pool_free_pages());
 	stat("clock, ms", milliseconds(arch_counter()));
 	stat("asleep, ms", milliseconds(sched_slept()));
 }

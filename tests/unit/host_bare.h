@@ -36,15 +36,20 @@ enum hv_error host_entropy(void *buf, size_t length)
 	return HV_OK;
 }
 
-/* A VM of that name, paused; the pool is there from the first on. */
-static inline enum hv_error bare_vm(const char *name, struct vm **vm)
+/* A VM of that name and @vcpus virtual CPUs, paused; the pool is there from the first on. */
+static inline enum hv_error bare_vm_of(const char *name, u32 vcpus, struct vm **vm)
 {
-	struct vm_config config = {.memory = MIB(4), .vcpus = 1};
+	struct vm_config config = {.memory = MIB(4), .vcpus = vcpus};
 
 	memcpy(config.name, name, strlen(name) + 1);
 	if (!machine_pool.total_pages)
 		pool_init(&machine_pool);
 	return vm_create(&config, vm);
+}
+
+static inline enum hv_error bare_vm(const char *name, struct vm **vm)
+{
+	return bare_vm_of(name, 1, vm);
 }
 
 #endif

@@ -116,7 +116,9 @@ static u8 *walk(const struct stage2_format *format, u64 *root, u64 gpa, bool wri
 	u64 *table = root;
 
 	for (u32 level = 3;; level--) {
-		u64 entry = table[gpa >> (12 + 9 * level) & 511];
+		/* As the hardware reads it, at any moment. */
+		u64 entry =
+			__atomic_load_n(&table[gpa >> (12 + 9 * level) & 511], __ATOMIC_ACQUIRE);
 
 		if (hardware ? !(entry & format->present_bit) : !entry)
 			return NULL;

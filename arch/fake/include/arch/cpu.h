@@ -7,7 +7,6 @@
 
 struct cpu_arch {
 	u64 timer; /* of arch_cpu_timer() */
-	u32 kicks; /* atomic: of arch_cpu_kick() */
 };
 
 #endif

@@ -7,6 +7,9 @@
 #include <hv/types.h>
 #include <internal/mem.h>
 
+struct cpu;
+struct hv_exit;
+struct vcpu;
 struct vm;
 
 struct vm_arch {
@@ -22,6 +25,14 @@ struct fake_machine {
 	void (*vm_fini)(struct vm *vm);           /* may be NULL */
 	enum hv_error (*vm_reset)(struct vm *vm); /* may be NULL */
 	bool *in_firmware; /* host_context_firmware, for a test that has a host; may be NULL */
+	/* For tests whose processors are threads; NULL: what is described in vcpu.h. */
+	u64 (*now)(void);
+	void (*kick)(struct cpu *cpu);
+	void (*sleep)(struct cpu *cpu, u64 until);
+	bool (*host_irq)(struct vcpu *vcpu);
+	void (*run)(struct vcpu *vcpu, struct hv_exit *exit);
+	void (*prepare_irq)(struct vcpu *vcpu);
+	bool (*has_irq)(const struct vcpu *vcpu);
 };
 
 extern struct fake_machine fake_machine;
