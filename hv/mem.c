@@ -160,6 +160,12 @@ void *pool_alloc_block(struct pool *pool)
 	return block;
 }
 
+static void *pop_zeroed(struct pool *pool)
+{
+	pool->free_pages--;
+	return pool->zeroed[--pool->zeroed_count];
+}
+
 void *pool_alloc_page(struct pool *pool)
 {
 	void *page;
@@ -168,7 +174,7 @@ void *pool_alloc_page(struct pool *pool)
 		u8 *block;
 
 		if (!pool->block_list)
-			return NULL;
+			return pool->zeroed_count ? pop_zeroed(pool) : NULL;
 		block = pop(&pool->block_list);
 		pool->free_blocks--;
 		for (u32 i = BLOCK_PAGES; i-- > 0;)
@@ -178,6 +184,32 @@ void *pool_alloc_page(struct pool *pool)
 	*count_of(pool, (u64)(uintptr_t)page) = 1;
 	pool->free_pages--;
 	return page;
+}
+
+void *pool_alloc_zeroed(struct pool *pool)
+{
+	void *page;
+
+	if (pool->zeroed_count)
+		return pop_zeroed(pool);
+	page = pool_alloc_page(pool);
+	if (page)
+		page_zero(page);
+	return page;
+}
+
+void pool_prepare(struct pool *pool)
+{
+	lock_take(&pool->lock);
+	/* Their counts are 1 already, so that nobody takes them for parts of a free block. */
+	while (pool->zeroed_count < POOL_ZEROED && (pool->page_list || pool->block_list)) {
+		void *page = pool_alloc_page(pool);
+
+		page_zero(page);
+		pool->zeroed[pool->zeroed_count++] = page;
+		pool->free_pages++;
+	}
+	lock_release(&pool->lock);
 }
 
 void pool_ref(struct pool *pool, const void *ptr, u32 count)
@@ -324,12 +356,11 @@ __attribute__((always_inline)) static inline void share_level(const struct stage
 	u32 *unit = NULL;
 	u64 mask = 0;
 
-	page_copy(to, from);
 	for (u32 i = 0; i < ENTRIES; i += GROUP) {
-		if (group_absent(to + i))
+		if (group_absent(from + i))
 			continue;
 		for (u32 j = i; j < i + GROUP; j++) {
-			u64 entry = to[j];
+			u64 entry = from[j];
 			u64 addr = entry & address_mask;
 
 			if (!entry)
@@ -346,7 +377,10 @@ __attribute__((always_inline)) static inline void share_level(const struct stage
 	sync_table(format, to);
 }
 
-/* Fills @to with the entries of @from as shared ones, with a reference more to all of them. */
+/*
+ * Fills @to, which is zeroed, with the entries of @from as shared ones, with a reference more to
+ * all of them.
+ */
 static void share_entries(const struct stage2_format *format, const struct pool *pool, u64 *to,
 			  const u64 *from, u32 level)
 {
@@ -423,15 +457,6 @@ static void publish(const struct stage2_format *format, const void *ptr, size_t 
 {
 	if (format->publish)
 		format->publish(ptr, bytes);
-}
-
-static void *alloc_zeroed_page(struct pool *pool)
-{
-	void *page = pool_alloc_page(pool);
-
-	if (page)
-		page_zero(page);
-	return page;
 }
 
 static void *alloc_zeroed_block(struct pool *pool)
@@ -548,11 +573,13 @@ void mem_init_blank(struct mem *mem, const struct stage2_format *format, struct 
 
 enum hv_error mem_init(struct mem *mem, const struct stage2_format *format, struct pool *pool)
 {
-	u64 *root = pool_get_page(pool);
+	u64 *root;
 
+	lock_take(&pool->lock);
+	root = pool_alloc_zeroed(pool);
+	lock_release(&pool->lock);
 	if (!root)
 		return HV_ENO_MEMORY;
-	page_zero(root);
 	sync_table(format, root);
 	mem_init_blank(mem, format, pool);
 	mem->root = root;
@@ -627,7 +654,7 @@ static u64 *share_root(const struct stage2_format *format, struct pool *pool, co
 	u64 *root;
 
 	lock_take(&pool->lock);
-	root = pool_alloc_page(pool);
+	root = pool_alloc_zeroed(pool);
 	if (root)
 		share_entries(format, pool, root, from, TOP_LEVEL);
 	lock_release(&pool->lock);
@@ -783,7 +810,7 @@ static enum hv_error own_table(struct mem *mem, u64 *entry, u32 level)
 		/* The others are gone. What is below may still be shared. */
 		unshare_entries(format, old, level);
 	} else {
-		table = pool_alloc_page(mem->pool);
+		table = pool_alloc_zeroed(mem->pool);
 		if (!table)
 			return HV_ENO_MEMORY;
 		share_entries(format, mem->pool, table, old, level);
@@ -844,7 +871,7 @@ static enum hv_error fill_table(struct mem *mem, u64 *entry, u32 level, u64 gpa)
 			}
 		}
 	}
-	ptr = alloc_zeroed_page(mem->pool);
+	ptr = pool_alloc_zeroed(mem->pool);
 	if (!ptr)
 		return HV_ENO_MEMORY;
 	sync_table(format, ptr);
@@ -869,7 +896,7 @@ static enum hv_error fill_leaf(struct mem *mem, u64 *entry, u64 gpa)
 		set_entry(format, entry, (slot->host + offset) | format->mapped_bits);
 		return HV_OK;
 	}
-	page = alloc_zeroed_page(mem->pool);
+	page = pool_alloc_zeroed(mem->pool);
 	if (!page)
 		return HV_ENO_MEMORY;
 	publish(format, page, PAGE_SIZE);

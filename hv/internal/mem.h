@@ -49,14 +49,19 @@ struct pool_extent {
 
 #define POOL_EXTENT_MAX 64
 
+/* What a restore takes for tables, and then some. */
+#define POOL_ZEROED 8
+
 struct pool {
 	struct pool_extent extents[POOL_EXTENT_MAX];
 	u32 extent_count;
 	u64 free_pages;  /* 4 KiB pages, in free blocks or single */
 	u64 free_blocks; /* whole free 2 MiB blocks */
 	u64 total_pages;
-	void *page_list;  /* free single pages, linked through themselves */
-	void *block_list; /* free blocks, linked through themselves */
+	void *page_list;           /* free single pages, linked through themselves */
+	void *block_list;          /* free blocks, linked through themselves */
+	void *zeroed[POOL_ZEROED]; /* free pages, too, with one reference each */
+	u32 zeroed_count;
 	/* Of all members, and of all counts: whoever changes a layer has it. */
 	struct lock lock;
 };
@@ -74,6 +79,8 @@ HV_MUST_CHECK enum hv_error pool_add(struct pool *pool, hpa_t base, u32 blocks, 
 /* One page (4 KiB) or block (2 MiB), not zeroed, with one reference; NULL when there is none. */
 void *pool_alloc_page(struct pool *pool);
 void *pool_alloc_block(struct pool *pool);
+/* The same as pool_alloc_page(), zeroed. */
+void *pool_alloc_zeroed(struct pool *pool);
 /* Adds @count references to the page or block at @ptr. */
 void pool_ref(struct pool *pool, const void *ptr, u32 count);
 /* Drops one reference of a page or block; frees it with the last. */
@@ -84,6 +91,8 @@ u32 pool_refs(const struct pool *pool, const void *ptr);
 
 void *pool_get_page(struct pool *pool);
 void pool_put_page(struct pool *pool, void *page);
+/* Zeroes POOL_ZEROED pages for pool_alloc_zeroed(). To be called when nobody waits. */
+void pool_prepare(struct pool *pool);
 
 enum mem_kind {
 	MEM_RAM,      /* the guest's to use */

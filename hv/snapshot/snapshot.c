@@ -704,6 +704,7 @@ void snapshot_poll(void)
 {
 	give_back();
 	host_refill_pages();
+	pool_prepare(&machine_pool);
 	for (struct vm *vm = vm_first(); vm; vm = vm->next) {
 		char name[EVENT_STRING_MAX], snapshot[EVENT_STRING_MAX];
 		u64 ticks;

@@ -67,6 +67,59 @@ static void test_pool_add(void **state)
 	assert_int_equal(pool_add(&pool, HPA((u64)(uintptr_t)b->memory), 1, refs), HV_ENO_SPACE);
 }
 
+static bool is_zeroed(const u8 *page)
+{
+	for (u32 i = 0; i < PAGE_SIZE; i++)
+		if (page[i])
+			return false;
+	return true;
+}
+
+/* Takes all free pages of the pool, every other one zeroed, and soils them. */
+static void take_all(struct pool *pool, void **pages)
+{
+	for (u64 i = 0; i < pool->total_pages; i++) {
+		pages[i] = i % 2 ? pool_alloc_page(pool) : pool_alloc_zeroed(pool);
+		assert_non_null(pages[i]);
+		assert_true(i % 2 || is_zeroed(pages[i]));
+		assert_int_equal(pool_refs(pool, pages[i]), 1);
+		memset(pages[i], 0xee, PAGE_SIZE);
+	}
+	assert_null(pool_alloc_page(pool));
+	assert_null(pool_alloc_zeroed(pool));
+	assert_int_equal(pool->free_pages, 0);
+}
+
+/* They are free pages as all others, also where there are no others, but not parts of a block. */
+static void test_pool_zeroed(void **state)
+{
+	struct board *b = *state;
+	struct pool *pool = &b->pool;
+	void **pages = calloc(pool->total_pages, sizeof(*pages));
+
+	for (u32 round = 0; round < 3; round++) {
+		take_all(pool, pages);
+		/* There is nothing to prepare. */
+		pool_prepare(pool);
+		for (u64 i = 0; i < pool->total_pages; i++)
+			pool_unref(pool, pages[i]);
+		pool_prepare(pool);
+		pool_prepare(pool);
+		assert_int_equal(pool->free_pages, pool->total_pages);
+	}
+	for (u32 i = 0; i < BLOCKS - 1; i++) {
+		pages[i] = pool_alloc_block(pool);
+		assert_non_null(pages[i]);
+		memset(pages[i], 0xee, MIB(2));
+	}
+	assert_null(pool_alloc_block(pool));
+	pages[BLOCKS - 1] = pool_alloc_zeroed(pool);
+	assert_true(is_zeroed(pages[BLOCKS - 1]));
+	for (u32 i = 0; i < BLOCKS; i++)
+		pool_unref(pool, pages[i]);
+	free(pages);
+}
+
 static void test_pool_block_counts_on_its_head(void **state)
 {
 	struct board *b = *state;
@@ -602,6 +655,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pool_add, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pool_zeroed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pool_block_counts_on_its_head, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_add_refuses, setup, teardown),

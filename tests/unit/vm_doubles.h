@@ -517,6 +517,11 @@ void *pool_get_page(struct pool *pool)
 	return double_no_memory ? NULL : host_alloc_pages(1);
 }
 
+void pool_prepare(struct pool *pool)
+{
+	(void)pool;
+}
+
 void pool_put_page(struct pool *pool, void *ptr)
 {
 	(void)pool;
