@@ -854,10 +854,11 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
 
 static const char *irqs_wrong(const struct vgic_irqs *irqs)
 {
+	u32 bits = 0;
+
 	for (u32 i = 0; i < 32; i++)
-		if (irqs->priority[i] & ~VGIC_PRIORITY)
-			return "priority of more than five bits";
-	return NULL;
+		bits |= irqs->priority[i];
+	return bits & ~VGIC_PRIORITY ? "priority of more than five bits" : NULL;
 }
 
 static const char *dist_wrong(const struct vgic *gic)

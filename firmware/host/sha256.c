@@ -28,9 +28,13 @@ static u32 rotate(u32 x, u32 by)
 	return x >> by | x << (32 - by);
 }
 
-static u32 load_big_endian(const u8 *from)
+/* Both architectures are little-endian. */
+static inline u32 load_big_endian(const u8 *from)
 {
-	return (u32)from[0] << 24 | (u32)from[1] << 16 | (u32)from[2] << 8 | from[3];
+	u32 value;
+
+	__builtin_memcpy(&value, from, sizeof(value));
+	return __builtin_bswap32(value);
 }
 
 static void store_big_endian(u8 *to, u32 value)
