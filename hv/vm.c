@@ -427,10 +427,6 @@ static enum hv_error alloc_vm(const struct vm_config *config, const char *name, 
 	struct vm **link;
 	struct vm *vm;
 
-	if (vm_find(name)) {
-		log_error("%s: there is a VM of that name already", name);
-		return HV_EEXISTS;
-	}
 	vm = host_alloc_pages(vm_pages(config->vcpus));
 	if (!vm) {
 		log_error("%s: no memory for the VM's own state", name);
@@ -494,6 +490,10 @@ static enum hv_error create(const struct vm_config *config, const char *name, bo
 
 enum hv_error vm_create(const struct vm_config *config, struct vm **out)
 {
+	if (vm_find(config->name)) {
+		log_error("%s: there is a VM of that name already", config->name);
+		return HV_EEXISTS;
+	}
 	return create(config, config->name, true, out);
 }
 

@@ -153,8 +153,8 @@ static inline bool vm_runs(const struct vm *vm)
  */
 HV_MUST_CHECK enum hv_error vm_create(const struct vm_config *config, struct vm **vm);
 /*
- * The same as @name and without a kernel, for state that is about to be restored; takes next to no
- * memory.
+ * The same without a kernel, for state that is about to be restored; takes next to no memory. It is
+ * called @name, as no other VM is.
  */
 HV_MUST_CHECK enum hv_error vm_create_blank(const struct vm_config *config, const char *name,
 					    struct vm **vm);

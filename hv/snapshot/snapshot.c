@@ -492,7 +492,6 @@ static void take_over(struct vm *vm, const struct snapshot *s)
 	memcpy(config->kernel, s->config.kernel, sizeof(config->kernel));
 	memcpy(config->initrd, s->config.initrd, sizeof(config->initrd));
 	memcpy(config->cmdline, s->config.cmdline, sizeof(config->cmdline));
-	set_lineage(vm, s);
 }
 
 /* What was typed and not read yet is there for the state that was put in its place. */
@@ -523,7 +522,7 @@ static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 	if (err)
 		return err;
 	take_input(vm);
-	take_over(vm, s);
+	set_lineage(vm, s);
 	vm->restore = (struct vm_restore){
 		.waits = true, .intent = request->intent, .started = request->started};
 	memcpy(vm->restore.snapshot, s->name, sizeof(vm->restore.snapshot));
@@ -663,7 +662,10 @@ enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request 
 	if (!vm || !has_shape(vm, s))
 		return restore_anew(s, request, name, vm, out, why);
 	*out = vm;
-	return restore_into(vm, s, request, why);
+	err = restore_into(vm, s, request, why);
+	if (!err)
+		take_over(vm, s);
+	return err;
 }
 
 /* A name for a clone of @s: with the lowest number that no VM has. */
