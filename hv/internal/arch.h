@@ -44,7 +44,9 @@ u64 arch_counter_hz(void);
 
 /*
  * Besides, <arch/page.h> has page_copy() and page_zero() for whole pages of 4 KiB: guests' memory
- * is made of them, and the C library's functions have to suit any length.
+ * is made of them, and the C library's functions have to suit any length. <arch/crc32c.h> has
+ * crc32c_has_word(), whether the processor computes CRC-32C, and crc32c_word(), which adds the
+ * eight bytes of a word to one, the lowest first and without inverting anything.
  */
 
 /* How second-stage entries look. */
