@@ -175,8 +175,12 @@ void snapshot_poll(void);
 HV_MUST_CHECK enum hv_error stored_write(struct snapshot *s, bool replace,
 					 snapshot_progress *progress, char *why);
 
-/* Reads what the VM of @s is into s->config. */
+/*
+ * Reads what the VM of @s is into s->config. The files stay open for stored_load() or
+ * stored_open(), until stored_done() at the latest, which the caller owes.
+ */
 HV_MUST_CHECK enum hv_error stored_read_config(struct snapshot *s, char *why);
+void stored_done(void);
 
 /* Reads the records and pages of @s into memory; @vm, of its config, says where memory is. */
 HV_MUST_CHECK enum hv_error stored_load(struct snapshot *s, const struct vm *vm,

@@ -61,6 +61,9 @@ HV_MUST_CHECK enum hv_error volume_list(volume_each *each, void *ctx);
 HV_MUST_CHECK enum hv_error volume_open(struct volume_file *file, const char *name,
 					struct store_header *header, char *why);
 
+/* What is open as @from, for reading, is open as @to from now on. */
+void volume_move(struct volume_file *to, const struct volume_file *from);
+
 /*
  * Makes the files of a new snapshot @name of about @bytes, beside the one of that name that counts,
  * if there is one; *@generation is the one that it must have. Written from its beginning to its

@@ -645,26 +645,36 @@ static enum hv_error restore_anew(struct snapshot *s, const struct restore_reque
 	return err;
 }
 
-enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
-			       struct vm **out, char *why)
+/* What the VM of @s is, is known. */
+static enum hv_error restore(struct snapshot *s, const struct restore_request *request,
+			     struct vm **out, char *why)
 {
-	const char *name = request->vm;
-	enum hv_error err = HV_OK;
-	struct vm *vm;
+	const char *name = request->vm ? request->vm : s->config.name;
+	struct vm *vm = vm_find(name);
+	enum hv_error err;
 
-	if (!s->image.root)
-		err = stored_read_config(s, why);
-	if (err)
-		return err;
-	if (!name)
-		name = s->config.name;
-	vm = vm_find(name);
 	if (!vm || !has_shape(vm, s))
 		return restore_anew(s, request, name, vm, out, why);
 	*out = vm;
 	err = restore_into(vm, s, request, why);
 	if (!err)
 		take_over(vm, s);
+	return err;
+}
+
+static enum hv_error know_config(struct snapshot *s, char *why)
+{
+	return s->image.root ? HV_OK : stored_read_config(s, why);
+}
+
+enum hv_error snapshot_restore(struct snapshot *s, const struct restore_request *request,
+			       struct vm **out, char *why)
+{
+	enum hv_error err = know_config(s, why);
+
+	if (!err)
+		err = restore(s, request, out, why);
+	stored_done();
 	return err;
 }
 
@@ -690,16 +700,16 @@ enum hv_error snapshot_clone(struct snapshot *s, const struct restore_request *r
 			     struct vm **out, char *why)
 {
 	struct restore_request clone = *request;
+	enum hv_error err = know_config(s, why);
 	char name[CONFIG_NAME_MAX];
-	enum hv_error err = HV_OK;
 
-	if (!s->image.root)
-		err = stored_read_config(s, why);
 	if (err)
 		return err;
 	clone_name(name, s);
 	clone.intent = INTENT_CLONE;
-	return restore_anew(s, &clone, name, NULL, out, why);
+	err = restore_anew(s, &clone, name, NULL, out, why);
+	stored_done();
+	return err;
 }
 
 void snapshot_poll(void)

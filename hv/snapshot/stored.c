@@ -253,20 +253,47 @@ static enum hv_error read_meta(const struct volume_file *file, const struct snap
 	return err;
 }
 
+/*
+ * What stored_read_config() has open for the load that follows it: with each opening the firmware
+ * reads the folder, and writes what it holds back.
+ */
+static struct {
+	const struct snapshot *of; /* NULL: nothing is open */
+	struct volume_file file;
+	struct store_header header;
+	struct meta meta;
+} opened;
+
 enum hv_error stored_read_config(struct snapshot *s, char *why)
 {
-	static struct store_header header;
-	static struct volume_file file;
-	static struct meta meta;
-	enum hv_error err = open_stored(&file, s, &header, why);
+	enum hv_error err = open_stored(&opened.file, s, &opened.header, why);
 
 	if (err)
 		return err;
-	err = read_meta(&file, s, &header, &meta, why);
-	volume_close(&file, false);
-	if (!err)
-		s->config = meta.config;
-	return err;
+	err = read_meta(&opened.file, s, &opened.header, &opened.meta, why);
+	if (err) {
+		volume_close(&opened.file, false);
+		return err;
+	}
+	opened.of = s;
+	s->config = opened.meta.config;
+	return HV_OK;
+}
+
+void stored_done(void)
+{
+	if (opened.of)
+		volume_close(&opened.file, false);
+	opened.of = NULL;
+}
+
+/* What is open goes to @file, @header and @meta. */
+static void take_opened(struct volume_file *file, struct store_header *header, struct meta *meta)
+{
+	volume_move(file, &opened.file);
+	*header = opened.header;
+	*meta = opened.meta;
+	opened.of = NULL;
 }
 
 static enum hv_error check_layout(const struct snapshot *s, const struct meta *meta,
@@ -363,18 +390,34 @@ static enum hv_error read_image(const struct volume_file *file, struct snapshot 
 	return err;
 }
 
+static enum hv_error open_with_meta(struct volume_file *file, const struct snapshot *s,
+				    struct store_header *header, struct meta *meta, char *why)
+{
+	enum hv_error err;
+
+	if (opened.of == s) {
+		take_opened(file, header, meta);
+		return HV_OK;
+	}
+	err = open_stored(file, s, header, why);
+	if (err)
+		return err;
+	err = read_meta(file, s, header, meta, why);
+	if (err)
+		volume_close(file, false);
+	return err;
+}
+
 /* Opens the files of @s for @vm, and reads all that comes before the pages. */
 static enum hv_error open_for(const struct vm *vm, struct volume_file *file, struct snapshot *s,
 			      struct store_header *header, char *why)
 {
 	static struct meta meta;
-	enum hv_error err = open_stored(file, s, header, why);
+	enum hv_error err = open_with_meta(file, s, header, &meta, why);
 
 	if (err)
 		return err;
-	err = read_meta(file, s, header, &meta, why);
-	if (!err)
-		err = check_layout(s, &meta, vm, why);
+	err = check_layout(s, &meta, vm, why);
 	if (!err)
 		err = read_state(file, s, header, why);
 	if (err)

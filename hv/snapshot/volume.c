@@ -587,6 +587,12 @@ enum hv_error volume_open(struct volume_file *file, const char *name, struct sto
 	return open_counting(file, &files, header, &choice, why);
 }
 
+void volume_move(struct volume_file *to, const struct volume_file *from)
+{
+	*to = *from;
+	to->io.ctx = to;
+}
+
 static enum hv_error check_new(const struct files *files, const char *name, u64 bytes, char *why)
 {
 	if (!config_name_ok(name))

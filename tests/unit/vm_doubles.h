@@ -440,6 +440,10 @@ enum hv_error stored_read_config(struct snapshot *s, char *why)
 	return HV_OK;
 }
 
+void stored_done(void)
+{
+}
+
 enum hv_error stored_load(struct snapshot *s, const struct vm *vm, snapshot_progress *progress,
 			  char *why)
 {
