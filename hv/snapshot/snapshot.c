@@ -687,12 +687,20 @@ static void clone_name(char to[CONFIG_NAME_MAX], struct snapshot *s)
 		s->clones = 0;
 	}
 	do {
-		char suffix[12];
-		int length = snprintf(suffix, sizeof(suffix), "-%u", ++s->clones);
-		size_t at = strnlen(s->config.name, CONFIG_NAME_MAX - 1 - (size_t)length);
+		/* -4294967295, from its end. snprintf() takes a thousand instructions. */
+		char suffix[11];
+		char *digit = suffix + sizeof(suffix);
+		size_t at, length;
 
+		s->clones++;
+		for (u32 left = s->clones; left; left /= 10)
+			*--digit = (char)('0' + left % 10);
+		*--digit = '-';
+		length = (size_t)(suffix + sizeof(suffix) - digit);
+		at = strnlen(s->config.name, CONFIG_NAME_MAX - 1 - length);
 		memcpy(to, s->config.name, at);
-		memcpy(to + at, suffix, (size_t)length + 1);
+		memcpy(to + at, digit, length);
+		to[at + length] = 0;
 	} while (vm_find(to));
 }
 
