@@ -32,9 +32,6 @@ LOGS = TOP / "build/logs"
 
 RESTORE_SIZES = (16, 256, 1024)  # MiB
 ROUNDS = 5  # of what is not repeated by the payload itself; the least counts
-# Where the processor has no generator, the firmware waits for the emulator's host to deliver random
-# bytes: half of all restores are 10 us (10,000 instructions) longer for it, and some more.
-RESTORE_ROUNDS = 12
 MEMORY = 256  # of the guest whose boot is measured, MiB
 MOVED = 0.02
 
@@ -46,6 +43,10 @@ class Arch(NamedTuple):
     compiler: str  # for the guest's user space
     console: str  # Linux's name of the guest's console
     tick: int  # instructions in a tick of the counter, which counts virtual time
+    # Of a restore or clone, of which the least counts. In others the firmware ticks, and where the
+    # processor has no generator it waits for the emulator's host to deliver random bytes: most are
+    # 10 us (10,000 instructions) longer for it, and some more.
+    rounds: int
     firmware: bool  # whether plain QEMU starts a kernel through firmware
     kvm: dict  # KVM's figures on the same emulated machine, in instructions
     bars: dict  # of the design, in the figure's unit; PEER_BARS apart
@@ -54,11 +55,11 @@ class Arch(NamedTuple):
 # KVM: Linux 6.12 under QEMU 7.2 -icount, EPYC and cortex-a57 (no VHE), mitigations off; a restore's
 # peer is the making of a VM, of a copied page the first write to memory shared by fork.
 ARCHES = {
-    "x86_64": Arch("elf", "gcc", "ttyS0", 1, True,
+    "x86_64": Arch("elf", "gcc", "ttyS0", 1, 8, True,
                    {"cpuid": 2228, "hypercall": 2433, "msr": 2339, "eoi": 3445, "self-ipi": 9450,
                     "cow-break": 9400, "restore": 343000},
                    {"cpuid": 300, "hypercall": 200, "eoi": 300, "self-ipi": 1200}),
-    "arm64": Arch("img", "aarch64-linux-gnu-gcc", "ttyAMA0", 16, False,
+    "arm64": Arch("img", "aarch64-linux-gnu-gcc", "ttyAMA0", 16, 32, False,
                   {"hypercall": 3353, "restore": 279000},
                   {"hypercall": 150, "register": 200, "mmio": 250}),
 }
@@ -168,7 +169,7 @@ class Bench:
                 machine.expect(r"payload: busy", 300)
                 machine.monitor("snapshot busy s1 --memory", 300)
                 counts = []
-                for _ in range(RESTORE_ROUNDS):
+                for _ in range(self.arch.rounds):
                     machine.monitor("restore s1 --intent rollback", 300)
                     counts.append(machine.event("restored", 60)["counter"] * self.arch.tick)
             least.append(min(counts))

@@ -13,8 +13,6 @@ from plain import Plain
 PAGE = PAGE_KIB * 1024
 CLONE_SIZES = (16, 256, 1024)  # MiB
 CLONES = 8
-# Of a clone; the least counts: in others the firmware ticks, or waits for random bytes of the host.
-ROUNDS = 8
 IDLE_SECONDS = 20
 # MiB of memory, and of it what is filled: a file of the guest's root, which takes half of the
 # memory at most.
@@ -130,7 +128,7 @@ class Snapshots:
                 # Nobody else is to be ready to run: a clone would wait for his time slice.
                 command(machine, "pause busy")
                 for number in range(1, CLONES + 1):
-                    rounds = ROUNDS if number in costs else 1
+                    rounds = self.bench.arch.rounds if number in costs else 1
                     least = min(self._cloned(machine, number, left > 1)
                                 for left in range(rounds, 0, -1))
                     if number in costs:
