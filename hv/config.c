@@ -119,19 +119,25 @@ static bool parse_number(const char *text, u64 *value, const char **end)
 	return at != text && at - text < 10;
 }
 
-static void set_memory(struct parser *p, const char *value)
+static bool parse_size(const char *text, u64 *bytes)
 {
 	const char *end;
 	u64 n;
-	bool ok = parse_number(value, &n, &end);
 
-	if (ok && (!*end || !strcmp(end, "M") || !strcmp(end, "m")))
-		n = MIB(n);
-	else if (ok && (!strcmp(end, "G") || !strcmp(end, "g")))
-		n = GIB(n);
-	else
-		ok = false;
-	if (!ok)
+	if (!parse_number(text, &n, &end))
+		return false;
+	*bytes = MIB(n);
+	if (!*end || !strcmp(end, "M") || !strcmp(end, "m"))
+		return true;
+	*bytes = GIB(n);
+	return !strcmp(end, "G") || !strcmp(end, "g");
+}
+
+static void set_memory(struct parser *p, const char *value)
+{
+	u64 n;
+
+	if (!parse_size(value, &n))
 		mistake(p, "%s:%u: memory is not a size (" WORD "); write MiB or GiB: 512M, 1G",
 			p->file, p->line, value);
 	else if (!memory_ok(n))
@@ -270,11 +276,23 @@ static void set_snapshots(struct parser *p, const char *value)
 		set_text(p, "snapshots", p->config->snapshots, sizeof(p->config->snapshots), value);
 }
 
-static const struct key anew_keys[] = {{"events", set_events}, {"snapshots", set_snapshots}};
+static void set_part(struct parser *p, const char *value)
+{
+	u64 n;
+
+	if (!parse_size(value, &n) || n < MIB(1) || n > VOLUME_PART_BYTES)
+		mistake(p, "%s:%u: part is no size of a file (" WORD "); from 1M to 2G", p->file,
+			p->line, value);
+	else
+		p->config->part = n;
+}
+
+static const struct key anew_keys[] = {
+	{"events", set_events}, {"snapshots", set_snapshots}, {"part", set_part}};
 
 static const struct key_table anew_table = {
 	.section = "anew",
-	.names = "events, snapshots",
+	.names = "events, snapshots, part",
 	.keys = anew_keys,
 	.count = ARRAY_COUNT(anew_keys),
 };
@@ -461,6 +479,7 @@ static void clear(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
 	strcpy(config->snapshots, VOLUME_FOLDER);
+	config->part = VOLUME_PART_BYTES;
 }
 
 enum hv_error config_parse(struct config *config, const char *file, const char *text, size_t length)

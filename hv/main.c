@@ -9,6 +9,7 @@
 #include <internal/sched.h>
 #include <internal/snapshot.h>
 #include <internal/version.h>
+#include <internal/volume.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,7 @@ static void run(void)
 	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
 	      (unsigned long long)host_image_base());
 	cpus_start();
+	volume_set_part(config.part);
 	snapshot_init(config.snapshots);
 	start_vms(&config);
 	/* What went wrong so far is read before a guest's output runs over it. */

@@ -42,6 +42,7 @@ struct config {
 	u32 vm_count;
 	bool events;                     /* [anew] events = console: the event stream is on */
 	char snapshots[CONFIG_PATH_MAX]; /* [anew] snapshots: the folder of them (volume.h) */
+	u64 part; /* [anew] part: bytes of each file of a snapshot, at most */
 };
 
 /*

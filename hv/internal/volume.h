@@ -15,7 +15,7 @@
 #define VOLUME_FOLDER "snapshots"
 
 /* FAT32's files are shorter than 4 GiB; a snapshot goes on in a file of its own after this. */
-#define VOLUME_PART_BYTES GIB(2)
+#define VOLUME_PART_BYTES GIB(2) /* unless volume_set_part() is told another size */
 
 #define VOLUME_WHY_MAX 256
 
@@ -33,7 +33,7 @@ struct volume_file {
 	bool writing;
 	u32 parts_made; /* while it is written, the first included */
 	u64 written;    /* bytes, so far */
-	/* Of each file but the last, for the header. VOLUME_PART_BYTES after volume_create(). */
+	/* Of each file but the last, for the header; as was set after volume_create(). */
 	u64 part_bytes;
 };
 
@@ -42,6 +42,8 @@ struct volume_file {
  * ends the label of a volume (host.h).
  */
 void volume_init(const char *folder);
+/* Snapshots that are written from now on have files of @bytes, whole pages, not 0. */
+void volume_set_part(u64 bytes);
 
 /*
  * Calls @each for every snapshot in the folder, the one that counts where there are several of a

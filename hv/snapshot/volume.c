@@ -37,6 +37,7 @@ struct scan {
 };
 
 static char folder[CONFIG_PATH_MAX] = VOLUME_FOLDER;
+static u64 part_bytes = VOLUME_PART_BYTES;
 static u32 writing; /* snapshots, just now: they look like unfinished ones */
 
 HV_PRINTF(3, 4)
@@ -347,7 +348,7 @@ static enum hv_error open_slot(struct volume_file *file, const struct files *fil
 	enum hv_error err;
 
 	*file = (struct volume_file){
-		.io = {.read = read, .ctx = file}, .slot = slot, .part_bytes = VOLUME_PART_BYTES};
+		.io = {.read = read, .ctx = file}, .slot = slot, .part_bytes = part_bytes};
 	*header = (struct store_header){0};
 	why[0] = 0;
 	memcpy(file->name, files->name, sizeof(file->name));
@@ -507,6 +508,11 @@ void volume_init(const char *path)
 		folder[length - 1] = 0;
 }
 
+void volume_set_part(u64 bytes)
+{
+	part_bytes = bytes;
+}
+
 static void warn_left(const char *name, const char *why)
 {
 	log_warn("snapshot %s: what an earlier one left stays until it is replaced or deleted: %s",
@@ -603,7 +609,7 @@ static enum hv_error check_new(const struct files *files, const char *name, u64 
 			      "there is a snapshot %s in %s, which is the same name to a file "
 			      "system; choose another one",
 			      files->name, folder);
-	if (bytes / VOLUME_PART_BYTES >= PARTS_MAX)
+	if (bytes / part_bytes >= PARTS_MAX)
 		return refuse(HV_ETOO_BIG, why, "%llu MiB are too much for a snapshot",
 			      (unsigned long long)(bytes / MIB(1)));
 	return HV_OK;
@@ -722,7 +728,7 @@ enum hv_error volume_create(struct volume_file *file, const char *name, u64 byte
 		.slot = slot,
 		.writing = true,
 		.parts_made = 1,
-		.part_bytes = VOLUME_PART_BYTES};
+		.part_bytes = part_bytes};
 	memcpy(file->name, name, strlen(name) + 1);
 	file_path(path, name, slot, 0);
 	err = host_file_open(path, HOST_FILE_CREATE, &file->first);

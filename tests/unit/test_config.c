@@ -117,7 +117,7 @@ static void test_mistakes(void **state)
 	refuse("[vm a123456789012345678901234567890123456789]\nkernel=k\n", "not a name for a VM");
 	refuse("[vma]\nkernel=k\n", "anew.conf:1: not a section (vma); [vm NAME], [anew]");
 	refuse("kernel=k\n", "anew.conf:1: before any section (kernel)");
-	refuse("[anew]\nevent=on\n", "not a key of [anew] (event); events, snapshots");
+	refuse("[anew]\nevent=on\n", "not a key of [anew] (event); events, snapshots, part");
 	refuse("[anew]\nevents=on\n", "(on); console, off");
 	refuse("[anew]\nevents=off\nevents=console\n", "anew.conf:3: a second one");
 	refuse("[vm a]\nkernel=k\nwhat\n", "anew.conf:3: neither a section nor a key (what)");
@@ -224,6 +224,26 @@ static void test_snapshots(void **state)
 	text[at + CONFIG_PATH_MAX - 1] = 'f';
 	refuse(text, "snapshots is too long");
 	assert_string_equal(config.snapshots, "snapshots");
+}
+
+static void test_part(void **state)
+{
+	static const char *const wrong[] = {"", "0", "1.5G", "2049", "3G", "64K", "512 M"};
+
+	(void)state;
+	assert_int_equal(parse("[anew]\npart = 64M\n"), HV_OK);
+	assert_int_equal(config.part, MIB(64));
+	assert_int_equal(parse("[anew]\npart = 2G\n"), HV_OK);
+	assert_int_equal(config.part, GIB(2));
+	assert_int_equal(parse("[vm a]\nkernel=k\n"), HV_OK);
+	assert_int_equal(config.part, GIB(2));
+	for (u32 i = 0; i < ARRAY_COUNT(wrong); i++) {
+		char text[40];
+
+		sprintf(text, "[anew]\npart=%s\n", wrong[i]);
+		refuse(text, "anew.conf:2: part is no size of a file (");
+		assert_int_equal(config.part, GIB(2));
+	}
 }
 
 /* ---- the record of a snapshot ---- */
@@ -395,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_restore_mistakes),
 		cmocka_unit_test(test_intents_in_one_line),
 		cmocka_unit_test(test_snapshots),
+		cmocka_unit_test(test_part),
 		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_record_texts),
 		cmocka_unit_test(test_record_values),

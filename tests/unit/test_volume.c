@@ -665,7 +665,12 @@ static void test_too_big(void **state)
 			 HV_ETOO_BIG);
 	assert_int_equal(volume_create(&file, "s", 1000 * GIB(2), true, &generation, why),
 			 HV_ETOO_BIG);
+	volume_set_part(MIB(64));
+	assert_int_equal(volume_create(&file, "s", 1000 * MIB(64), true, &generation, why),
+			 HV_ETOO_BIG);
+	volume_set_part(VOLUME_PART_BYTES);
 	assert_int_equal(volume_create(&file, "s", 900 * GIB(2), true, &generation, why), HV_OK);
+	assert_int_equal(file.part_bytes, GIB(2));
 	volume_close(&file, false);
 }
 
