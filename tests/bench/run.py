@@ -55,11 +55,11 @@ class Arch(NamedTuple):
 # KVM: Linux 6.12 under QEMU 7.2 -icount, EPYC and cortex-a57 (no VHE), mitigations off; a restore's
 # peer is the making of a VM, of a copied page the first write to memory shared by fork.
 ARCHES = {
-    "x86_64": Arch("elf", "gcc", "ttyS0", 1, 8, True,
+    "x86_64": Arch("elf", "gcc", "ttyS0", 1, 6, True,
                    {"cpuid": 2228, "hypercall": 2433, "msr": 2339, "eoi": 3445, "self-ipi": 9450,
                     "cow-break": 9400, "restore": 343000},
                    {"cpuid": 300, "hypercall": 200, "eoi": 300, "self-ipi": 1200}),
-    "arm64": Arch("img", "aarch64-linux-gnu-gcc", "ttyAMA0", 16, 32, False,
+    "arm64": Arch("img", "aarch64-linux-gnu-gcc", "ttyAMA0", 16, 16, False,
                   {"hypercall": 3353, "restore": 279000},
                   {"hypercall": 150, "register": 200, "mmio": 250}),
 }

@@ -127,14 +127,11 @@ class Snapshots:
                 command(machine, "snapshot busy s1 --memory")
                 # Nobody else is to be ready to run: a clone would wait for his time slice.
                 command(machine, "pause busy")
-                for number in range(1, CLONES + 1):
-                    rounds = self.bench.arch.rounds if number in costs else 1
-                    least = min(self._cloned(machine, number, left > 1)
-                                for left in range(rounds, 0, -1))
-                    if number in costs:
-                        costs[number].append(least)
+                rounds = [self._clones(machine) for _ in range(self.bench.arch.rounds // 2)]
+                for number, counts in costs.items():
+                    counts.append(min(each[number - 1] for each in rounds))
                 command(machine, "clone s1 --paused")
-                pages.append(own_pages(command(machine, f"stats busy-{CLONES + 1}")))
+                pages.append(own_pages(command(machine, "stats busy-1")))
             for number, counts in costs.items():
                 yield self.bench.instructions(f"clone-{number}-{size}M", counts[-1], "restore")
         for number, counts in costs.items():
@@ -142,12 +139,17 @@ class Snapshots:
         yield Figure("clone-pages", max(pages), "pages")
         yield Figure("clone-pages-spread", spread(pages), "%")
 
-    def _cloned(self, machine, number, ends):
-        """Instructions of the clone busy-@number, which is then paused, or @ends."""
-        command(machine, "clone s1")
-        ticks = machine.event("restored", SECONDS, intent="clone")["counter"]
-        command(machine, f"{'end' if ends else 'pause'} busy-{number}")
-        return ticks * self.bench.arch.tick
+    def _clones(self, machine):
+        """Instructions of each of CLONES clones, one beside the other, which then end."""
+        counts = []
+        for number in range(1, CLONES + 1):
+            command(machine, "clone s1")
+            ticks = machine.event("restored", SECONDS, intent="clone")["counter"]
+            command(machine, f"pause busy-{number}")
+            counts.append(ticks * self.bench.arch.tick)
+        for number in range(1, CLONES + 1):
+            command(machine, f"end busy-{number}")
+        return counts
 
     def clone_memory(self):
         """memory of a clone of the demo guest that has been idle for a while"""
