@@ -17,6 +17,9 @@ static_assert(INI_HANDLER_LINENO, "inih is built in another way than config.c us
 #define MEMORY_MIN     MIB(4)
 #define MEMORY_MAX     GIB(1024)
 
+/* Stands in a path for the architecture that anew runs on, so that a disk can boot several. */
+#define ARCH_WORD "{arch}"
+
 /*
  * A key that follows each section, so that its name is handed over: not every build of inih calls
  * the handler for a section alone.
@@ -38,6 +41,7 @@ enum section {
 
 struct parser {
 	struct config *config;
+	const char *arch; /* the name of the one that runs */
 	const char *file;
 	u32 line;
 	bool failed;
@@ -170,17 +174,35 @@ static void set_text(struct parser *p, const char *key, char *to, size_t room, c
 		memcpy(to, value, length + 1);
 }
 
+/* A path: @value with ARCH_WORD replaced wherever it is. */
+static void set_path(struct parser *p, const char *key, char *to, const char *value)
+{
+	char path[LINE_BYTES + 1];
+	size_t at = 0;
+
+	while (*value && at < sizeof(path) - 1) {
+		if (!strncmp(value, ARCH_WORD, strlen(ARCH_WORD))) {
+			at += (size_t)snprintf(path + at, sizeof(path) - at, "%s", p->arch);
+			value += strlen(ARCH_WORD);
+		} else {
+			path[at++] = *value++;
+		}
+	}
+	path[min_u64(at, sizeof(path) - 1)] = 0;
+	set_text(p, key, to, CONFIG_PATH_MAX, path);
+}
+
 static void set_kernel(struct parser *p, const char *value)
 {
 	if (!*value)
 		mistake(p, "%s:%u: kernel is empty; write the path of a file beside anew", p->file,
 			p->line);
-	set_text(p, "kernel", p->vm.kernel, sizeof(p->vm.kernel), value);
+	set_path(p, "kernel", p->vm.kernel, value);
 }
 
 static void set_initrd(struct parser *p, const char *value)
 {
-	set_text(p, "initrd", p->vm.initrd, sizeof(p->vm.initrd), value);
+	set_path(p, "initrd", p->vm.initrd, value);
 }
 
 static void set_cmdline(struct parser *p, const char *value)
@@ -482,7 +504,8 @@ static void clear(struct config *config)
 	config->part = VOLUME_PART_BYTES;
 }
 
-enum hv_error config_parse(struct config *config, const char *file, const char *text, size_t length)
+enum hv_error config_parse(struct config *config, const char *arch, const char *file,
+			   const char *text, size_t length)
 {
 	struct parser *p;
 	size_t at = 0;
@@ -501,6 +524,7 @@ enum hv_error config_parse(struct config *config, const char *file, const char *
 		return HV_ENO_MEMORY;
 	}
 	p->config = config;
+	p->arch = arch;
 	p->file = file;
 	while (at < length) {
 		const char *start = text + at;

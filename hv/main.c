@@ -47,7 +47,7 @@ static void read_config(struct config *config)
 		err = host_file_read(CONFIG_FILE, 0, text, (size_t)size);
 	if (err)
 		log_error(CONFIG_FILE " can't be read: %s; no VM is started", hv_error_text(err));
-	else if (config_parse(config, CONFIG_FILE, text, (size_t)size))
+	else if (config_parse(config, arch_name(), CONFIG_FILE, text, (size_t)size))
 		log_warn(CONFIG_FILE " has mistakes; `make check-conf` finds them before a start");
 	free(text);
 }

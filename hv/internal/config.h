@@ -46,12 +46,13 @@ struct config {
 };
 
 /*
- * Reads @length bytes of @text; @file is its name for messages. Every mistake is one log_error()
- * line "FILE:LINE: what is wrong (the wrong word); the valid words". A [vm] section with a mistake
- * is left out, the others are kept. HV_EINVALID if there was any mistake, HV_OK if none.
+ * Reads @length bytes of @text; @file is its name for messages, @arch what {arch} stands for. Every
+ * mistake is one log_error() line "FILE:LINE: what is wrong (the wrong word); the valid words". A
+ * [vm] section with a mistake is left out, the others are kept. HV_EINVALID if there was any
+ * mistake, HV_OK if none.
  */
-HV_MUST_CHECK enum hv_error config_parse(struct config *config, const char *file, const char *text,
-					 size_t length);
+HV_MUST_CHECK enum hv_error config_parse(struct config *config, const char *arch, const char *file,
+					 const char *text, size_t length);
 
 /*
  * Whether @name can name a VM or a snapshot: a letter or digit, then letters, digits, '.', '_' and

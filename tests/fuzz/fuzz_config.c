@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	record(data, size);
 	said = 0;
-	err = config_parse(&config, "anew.conf", (const char *)data, size);
+	err = config_parse(&config, "fake", "anew.conf", (const char *)data, size);
 	if (!err != !said || config.vm_count > CONFIG_VM_MAX || !config.snapshots[0])
 		abort();
 	for (u32 i = 0; i < config.vm_count; i++) {

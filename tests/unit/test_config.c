@@ -38,7 +38,7 @@ static enum hv_error parse_bytes(const char *text, size_t length)
 	memcpy(copy, text, length);
 	said[0] = 0;
 	lines = 0;
-	err = config_parse(&config, "anew.conf", copy, length);
+	err = config_parse(&config, "fake", "anew.conf", copy, length);
 	free(copy);
 	return err;
 }
@@ -95,6 +95,22 @@ static void test_line_ends(void **state)
 	assert_int_equal(config.vm_count, 2);
 	assert_int_equal(parse(""), HV_OK);
 	assert_int_equal(config.vm_count, 0);
+}
+
+static void test_paths_of_an_architecture(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[vm a]\nkernel = demo/{arch}/{arch}.k\ninitrd = {arch\n"
+			       "cmdline = {arch}\n"),
+			 HV_OK);
+	assert_string_equal(config.vms[0].kernel, "demo/fake/fake.k");
+	assert_string_equal(config.vms[0].initrd, "{arch");
+	assert_string_equal(config.vms[0].cmdline, "{arch}");
+	refuse("[vm a]\nkernel = "
+	       "{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}"
+	       "{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}"
+	       "{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}{arch}\n",
+	       "anew.conf:2: kernel is too long");
 }
 
 static void test_mistakes(void **state)
@@ -409,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_line_ends),
+		cmocka_unit_test(test_paths_of_an_architecture),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_others_are_kept),
 		cmocka_unit_test(test_restore),
