@@ -49,7 +49,7 @@ find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -na
 PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
 	gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev \
 	clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 qemu-efi-aarch64 \
-	qemu-system-arm mtools dosfstools python3 cpio libzydis-dev
+	qemu-system-arm mtools dosfstools fdisk python3 cpio libzydis-dev
 
 .PHONY: deps
 deps:
@@ -528,7 +528,7 @@ MACHINES_arm64 := qemu-10 firmware-trixie
 # Every architecture, unless one is named.
 TEST_ARCHES := $(if $(filter file,$(origin ARCH)),$(ARCHES),$(ARCH))
 
-.PHONY: guests machines run test bench
+.PHONY: guests machines run test bench image
 guests: $(KERNELS) $(GUEST)/initrd
 machines:
 	@$(if $(MACHINES_$(ARCH)),qemu-runner/fetch --arch $(ARCH) $(MACHINES_$(ARCH)))
@@ -538,10 +538,24 @@ run: deps
 	@$(MAKE) --no-print-directory build guests
 	@qemu-runner/story --arch $(ARCH)
 
+# What is on the disk image: PATH=FILE, with the applications of folder $(1)NAME/.
+BOOT_FILE_x86_64 := EFI/BOOT/BOOTX64.EFI
+BOOT_FILE_arm64 := EFI/BOOT/BOOTAA64.EFI
+disk_files = anew.conf=tests/demo/anew.conf $(foreach arch,$(ARCHES), \
+	$(BOOT_FILE_$(arch))=$(1)$(arch)/anew-$(arch).efi \
+	demo/$(arch)/vmlinuz=$(B)/guest/$(arch)/vmlinuz-$(firstword $(KERNELS_$(arch))) \
+	demo/$(arch)/initrd=$(B)/guest/$(arch)/initrd)
+
+image: deps
+	@for arch in $(ARCHES); do $(MAKE) --no-print-directory ARCH=$$arch build guests; done
+	@qemu-runner/mkimage $(B)/anew.img $(call disk_files,$(B)/)
+	@echo "$(B)/anew.img: $$(($$(stat -c %s $(B)/anew.img) >> 20)) MiB"
+
 test: deps
 	@for arch in $(TEST_ARCHES); do \
 		$(MAKE) --no-print-directory ARCH=$$arch build guests machines payloads; \
 	done
+	@$(MAKE) --no-print-directory image
 	@TEST_ARCHES='$(TEST_ARCHES)' tests/all
 
 bench: deps
@@ -561,6 +575,7 @@ help:
 	@echo "make run             the whole story: boot, snapshot, restore twice, compare"
 	@echo "make test            every test; ends with N passed, N failed, N skipped"
 	@echo "make bench           figures, in executed instructions; BENCH_FLAGS=--save: new baseline"
+	@echo "make image           $(B)/anew.img: boots a machine of either architecture"
 	@echo "make deps            install the Debian packages that building and testing needs"
 	@echo "make build           $(IMAGE) (the default)"
 	@echo "                     ARCH=arm64 with these: for arm64 (make test: only that)"

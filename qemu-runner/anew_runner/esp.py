@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""Makes the disk that the machine boots: an EFI system partition with anew and its files."""
+"""Makes the disk that a machine boots: an EFI system partition with anew and its files."""
 
+import os
 import posixpath
 import re
-import struct
 import subprocess
 from pathlib import Path
 
-from .arch import ARCHES
 from .errors import CouldNotRun
 
 MIB = 1024 * 1024
 SECTOR = 512
 START = MIB  # of the partition
+END = MIB  # behind the partition, with the second copy of the table
 SLACK = 512  # MiB, for what anew writes: snapshots; it takes no room here until it does
 SMALLEST = 96 * MIB  # a FAT32 needs 65,525 clusters
 # From this size on there are enough clusters of 4 KiB, and with small ones too many to look after.
 LARGE = 288 * MIB
 CONF_NAME = "anew.conf"
 EVENTS = "\n[anew]\nevents = console\n"
+# The same in every image: nothing in one may depend on when and where it was made.
+TABLE = f"""label: gpt
+label-id: 616e6577-0000-4000-8000-000000000000
+first-lba: {START // SECTOR}
+start={START // SECTOR}, size={{sectors}}, type=U, uuid=616e6577-0000-4000-8000-000000000001, name=anew
+"""
+SERIAL = "414e4557"
+FIRST_FAT_TIME = "315532800"  # 1980-01-01: FAT's times begin there
 
 
 def conf_for(kernel, initrd, cmdline, memory):
@@ -67,18 +75,25 @@ def collect(conf, folder, files):
     return wanted
 
 
-def _mtool(*command):
+def _tool(package, *command, text=""):
+    # Not everybody has administrators' tools in reach. mtools knows SOURCE_DATE_EPOCH.
+    environment = dict(os.environ, PATH=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", LC_ALL="C",
+                       TZ="UTC", SOURCE_DATE_EPOCH=FIRST_FAT_TIME)
     try:
-        done = subprocess.run(command, text=True, check=False, stdin=subprocess.DEVNULL,
+        done = subprocess.run(command, text=True, check=False, input=text, env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except FileNotFoundError:
         raise CouldNotRun(f"{command[0]} is not on this machine; install the package "
-                          "mtools") from None
+                          f"{package}") from None
     if done.returncode:
         raise CouldNotRun(f"{' '.join(command)} failed: {done.stdout.strip()}")
 
 
-def _conf_file(image, conf):
+def _mtool(*command):
+    _tool("mtools", *command)
+
+
+def conf_file(image, conf):
     """Writes the text @conf beside @image, with what the runner needs, and returns where."""
     path = image.with_name(CONF_NAME)
     path.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
@@ -97,40 +112,32 @@ def copy_sparse(source, target):
         new.truncate()
 
 
-def make_image(image, arch, efi, conf, files, slack=SLACK):
+def make_image(image, files, slack=SLACK):
     """
-    Writes the disk image @image: an MBR, and a FAT32 EFI system partition with the application @efi
-    where firmware looks for it, the text @conf as anew.conf, @files (from collect()), and @slack
-    MiB of room. What is empty of it takes no room here.
+    Writes the disk image @image: a GPT, and a FAT32 EFI system partition with @files, a dictionary
+    from the path there to the file here, and @slack MiB of room. What is empty of it takes no room
+    here. The same files make the same bytes.
     """
-    efi, image = Path(efi), Path(image)
-    if not efi.is_file():
-        raise CouldNotRun(f"there is no {efi}; build it with 'make', or name another with --efi")
-    content = efi.stat().st_size + sum(path.stat().st_size for path in files.values())
+    image = Path(image)
+    content = sum(path.stat().st_size for path in files.values())
     size = max(SMALLEST, (content + slack * MIB + MIB - 1) // MIB * MIB)
     sectors = size // SECTOR
     with open(image, "wb") as disk:
-        disk.truncate(START + size)
-        disk.seek(446)
-        # One entry: not active, CHS unused, type EF, start and length in sectors.
-        disk.write(struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", 0xEF, b"\xfe\xff\xff",
-                               START // SECTOR, sectors))
-        disk.seek(510)
-        disk.write(b"\x55\xaa")
+        disk.truncate(START + size + END)
+    _tool("fdisk", "sfdisk", "--quiet", str(image), text=TABLE.format(sectors=sectors))
     drive = f"{image}@@{START}"
     cluster = "8" if size >= LARGE else "1"
     _mtool("mformat", "-i", drive, "-F", "-c", cluster, "-T", str(sectors), "-h", "255", "-s", "63",
-           "-H", str(START // SECTOR), "-v", "ANEW", "-N", "414e4557", "::")
-    placed = {ARCHES[arch].boot_file: efi, CONF_NAME: _conf_file(image, conf), **files}
+           "-H", str(START // SECTOR), "-v", "ANEW", "-N", SERIAL, "::")
     made = set()
-    for name in placed:
+    for name in files:
         parts = name.split("/")[:-1]
         for depth in range(len(parts)):
             folder = "/".join(parts[:depth + 1])
             if folder.upper() not in made:
                 _mtool("mmd", "-i", drive, f"::/{folder}")
                 made.add(folder.upper())
-    for name, path in placed.items():
+    for name, path in files.items():
         _mtool("mcopy", "-i", drive, str(path), f"::/{name}")
 
 
@@ -144,5 +151,5 @@ def copy_image(image, disk, conf):
         raise CouldNotRun(f"{disk} can't be copied onto itself; give the machine other logs")
     copy_sparse(disk, image)
     if conf is not None:
-        _mtool("mcopy", "-o", "-i", f"{image}@@{START}", str(_conf_file(image, conf)),
+        _mtool("mcopy", "-o", "-i", f"{image}@@{START}", str(conf_file(image, conf)),
                f"::/{CONF_NAME}")

@@ -141,7 +141,12 @@ class Machine:
             esp.copy_image(self._image, self._disk, self._conf)
             return
         files = esp.collect(self._conf, self._folder, self._files)
-        esp.make_image(self._image, self.arch, self.efi, self._conf, files, self._slack)
+        if not self.efi.is_file():
+            raise CouldNotRun(f"there is no {self.efi}; build it with 'make', or name another with "
+                              "--efi")
+        esp.make_image(self._image, {ARCHES[self.arch].boot_file: self.efi,
+                                     esp.CONF_NAME: esp.conf_file(self._image, self._conf),
+                                     **files}, self._slack)
 
     def power_on(self):
         """Turns the machine on, with the disk as it was left, and waits for nothing."""

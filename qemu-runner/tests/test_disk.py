@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 import json
+import os
 import shutil
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
+import uuid
 from pathlib import Path
 from unittest import mock
 
@@ -36,9 +39,11 @@ class ImageTest(unittest.TestCase):
             (folder / "sub").mkdir()
             (folder / "sub/kernel").write_bytes(b"kernel" * 1000)
             conf = "[vm a]\nkernel = sub/kernel"
-            files = esp.collect(conf, folder, {"extra/deep/file": folder / "app.efi"})
             image = folder / "disk.img"
-            esp.make_image(image, "arm64", folder / "app.efi", conf, files)
+            files = {"EFI/BOOT/BOOTAA64.EFI": folder / "app.efi",
+                     esp.CONF_NAME: esp.conf_file(image, conf),
+                     **esp.collect(conf, folder, {"extra/deep/file": folder / "app.efi"})}
+            esp.make_image(image, files)
 
             def content(name):
                 return subprocess.run(["mtype", "-i", f"{image}@@{esp.START}", f"::/{name}"],
@@ -50,6 +55,26 @@ class ImageTest(unittest.TestCase):
             self.assertEqual(content("anew.conf").decode(), conf + "\n" + esp.EVENTS)
             boot = image.read_bytes()[esp.START:esp.START + 512]
             self.assertEqual(boot[82:90], b"FAT32   ")
+            # UEFI 2.10, sections 5.3.2 and 5.3.3: header, first entry, type of a system partition.
+            table = image.read_bytes()[esp.SECTOR:3 * esp.SECTOR]
+            self.assertEqual(table[:8], b"EFI PART")
+            self.assertEqual(uuid.UUID(bytes_le=table[esp.SECTOR:esp.SECTOR + 16]),
+                             uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b"))
+            self.assertEqual(image.read_bytes()[-esp.SECTOR:][:8], b"EFI PART")
+
+    def test_the_same_bytes_at_another_time(self):
+        with tempfile.TemporaryDirectory() as folder:
+            images = []
+            for number, zone in enumerate(("UTC", "EST")):
+                (Path(folder) / str(number)).mkdir()
+                app = Path(folder) / str(number) / "app.efi"
+                app.write_bytes(b"app")
+                os.utime(app, (number * 10**8,) * 2)
+                images.append(Path(folder) / str(number) / "disk.img")
+                with mock.patch.dict(os.environ, TZ=zone):
+                    esp.make_image(images[-1], {"EFI/BOOT/BOOTX64.EFI": app}, 0)
+                time.sleep(1 if not number else 0)
+            self.assertEqual(images[0].read_bytes(), images[1].read_bytes())
 
     def test_room_for_large_files(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +82,7 @@ class ImageTest(unittest.TestCase):
             (folder / "app.efi").write_bytes(b"app")
             image = folder / "disk.img"
             for slack, cluster in ((200, 512), (esp.LARGE // esp.MIB, 4096), (5000, 4096)):
-                esp.make_image(image, "x86_64", folder / "app.efi", "", {}, slack)
+                esp.make_image(image, {"app.efi": folder / "app.efi"}, slack)
                 self.assertGreaterEqual(image.stat().st_size, slack * esp.MIB)
                 self.assertLess(image.stat().st_blocks * 512, 16 * esp.MIB)
                 with open(image, "rb") as disk:
@@ -76,7 +101,8 @@ class ImageTest(unittest.TestCase):
             (folder / "app.efi").write_bytes(b"app")
             (folder / "other").mkdir()
             disk, image = folder / "disk.img", folder / "other/disk.img"
-            esp.make_image(disk, "x86_64", folder / "app.efi", "[vm a]", {})
+            esp.make_image(disk, {"app.efi": folder / "app.efi",
+                                  esp.CONF_NAME: esp.conf_file(disk, "[vm a]")})
             esp.copy_image(image, disk, None)
             self.assertEqual(image.read_bytes(), disk.read_bytes())
             self.assertLess(image.stat().st_blocks * 512, 16 * esp.MIB)
