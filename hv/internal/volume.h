@@ -31,6 +31,7 @@ struct volume_file {
 	struct host_file *part;  /* the further one in hand, or NULL */
 	u32 part_number;         /* of that, from 1 */
 	bool writing;
+	bool lost;      /* a write failed as on a medium that is gone */
 	u32 parts_made; /* while it is written, the first included */
 	u64 written;    /* bytes, so far */
 	/* Of each file but the last, for the header; as was set after volume_create(). */

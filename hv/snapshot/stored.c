@@ -124,6 +124,24 @@ static enum hv_error write_all(struct volume_file *file, const struct snapshot *
 	return err ? err : write_pages(&writer, s, all, progress);
 }
 
+/* How the writing of @all bytes ended after @written; the earlier snapshot of the name stays. */
+static void blame_volume(const struct snapshot *s, enum hv_error err, u64 written, u64 all,
+			 char *why)
+{
+	char missing[64] = "";
+
+	if (err == HV_ENO_SPACE)
+		snprintf(missing, sizeof(missing), " after %llu MiB, %llu MiB are missing",
+			 (unsigned long long)(written / MIB(1)),
+			 (unsigned long long)(ALIGN_UP(all - min_u64(written, all), MIB(1)) /
+					      MIB(1)));
+	snprintf(
+		why, SNAPSHOT_WHY_MAX,
+		"snapshot %s can't be written: %s%s; nothing was changed; %s, or " VOLUME_ELSEWHERE,
+		s->name, hv_error_text(err), missing,
+		err == HV_ENO_SPACE ? "`delete` another one" : "check its volume");
+}
+
 enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *progress, char *why)
 {
 	static struct store_header about;
@@ -141,10 +159,7 @@ enum hv_error stored_write(struct snapshot *s, bool replace, snapshot_progress *
 		err = write_all(&file, s, bytes, buffer, &about, progress);
 		volume_close(&file, !err);
 		if (err)
-			snprintf(why, SNAPSHOT_WHY_MAX,
-				 "snapshot %s can't be written: %s; nothing was changed; `delete` "
-				 "another one, or " VOLUME_ELSEWHERE,
-				 s->name, hv_error_text(err));
+			blame_volume(s, err, file.written, bytes, why);
 	}
 	host_free_pages(buffer, BUFFER_PAGES);
 	if (err)

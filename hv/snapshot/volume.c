@@ -159,8 +159,10 @@ static enum hv_error find_files(const char *name, struct files *files, char *why
 	*files = (struct files){0};
 	err = scan_folder(&scan);
 	if (err == HV_ENOT_FOUND)
-		return refuse(err, why,
-			      "there is no volume of %s; plug it in, or " VOLUME_ELSEWHERE, folder);
+		return refuse(
+			err, why,
+			"there is no volume of %s; plug it in where it was, or " VOLUME_ELSEWHERE,
+			folder);
 	if (err)
 		return refuse(err, why, "the folder %s can't be read: %s; " VOLUME_ELSEWHERE,
 			      folder, hv_error_text(err));
@@ -266,6 +268,7 @@ static enum hv_error write(void *ctx, u64 offset, const void *buf, size_t length
 
 		if (!err)
 			err = host_file_write_at(part, to, from, chunk);
+		file->lost = err == HV_EIO;
 		if (err)
 			return err;
 		offset += chunk;
@@ -615,6 +618,12 @@ static enum hv_error check_new(const struct files *files, const char *name, u64 
 	return HV_OK;
 }
 
+/* Rounded up. */
+static unsigned long long in_mib(u64 bytes)
+{
+	return ALIGN_UP(bytes, MIB(1)) / MIB(1);
+}
+
 static enum hv_error check_space(const char *name, u64 bytes, char *why)
 {
 	u64 needed = bytes + SPACE_SLACK, room = 0;
@@ -623,11 +632,12 @@ static enum hv_error check_space(const char *name, u64 bytes, char *why)
 	if (err)
 		return err;
 	if (room < needed)
-		return refuse(HV_ENO_SPACE, why,
-			      "%s needs %llu MiB, and the volume of %s has %llu MiB free; `delete` "
-			      "a snapshot that is on it, or " VOLUME_ELSEWHERE,
-			      name, (unsigned long long)(ALIGN_UP(needed, MIB(1)) / MIB(1)), folder,
-			      (unsigned long long)(room / MIB(1)));
+		return refuse(
+			HV_ENO_SPACE, why,
+			"%s needs %llu MiB, and the volume of %s has %llu MiB free: %llu MiB "
+			"are missing; `delete` a snapshot that is on it, or " VOLUME_ELSEWHERE,
+			name, in_mib(needed), folder, (unsigned long long)(room / MIB(1)),
+			in_mib(needed - room));
 	return HV_OK;
 }
 
@@ -749,7 +759,11 @@ void volume_close(struct volume_file *file, bool whole)
 	if (!file->writing)
 		return;
 	writing--;
-	err = find_files(file->name, &files, why);
+	/* Firmware may try for a long time to reach a medium that is gone. */
+	if (file->lost)
+		err = refuse(HV_EIO, why, "its volume can't be reached");
+	else
+		err = find_files(file->name, &files, why);
 	if (!err)
 		err = delete_slot(&files, whole ? !file->slot : file->slot, why);
 	if (err)

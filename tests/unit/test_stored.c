@@ -342,7 +342,8 @@ static void test_no_room_on_the_volume(void **state)
 	for (u64 room = 0; room < 8 * PAGE_SIZE; room += PAGE_SIZE / 2) {
 		host_files.full_after = room;
 		assert_int_equal(take(vm, "s", SNAPSHOT_STORED), HV_ENO_SPACE);
-		assert_says("can't be written: no room left; nothing was changed");
+		assert_says("can't be written: no room left after 0 MiB, 1 MiB are missing; "
+			    "nothing was changed");
 		assert_says("`delete`");
 		assert_goes_on(vm, HV_ENO_SPACE);
 		assert_int_equal(host_files_count(), 0);

@@ -327,7 +327,7 @@ static void test_folders(void **state)
 	volume_init("USB:snapshots");
 	assert_int_equal(volume_list(take_listed, NULL), HV_ENOT_FOUND);
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_ENOT_FOUND);
-	assert_non_null(strstr(why, "no volume of USB:snapshots; plug it in"));
+	assert_non_null(strstr(why, "no volume of USB:snapshots; plug it in where it was"));
 	volume_init("s~0.snap");
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_EEXISTS);
 }
@@ -641,7 +641,8 @@ static void test_no_space(void **state)
 	assert_int_equal(save("s", OLD, OLD_PAGES), HV_OK);
 	host_files.room = MIB(1) + snapshot_bytes(NEW_PAGES) - 1;
 	assert_int_equal(save("s", NEW, NEW_PAGES), HV_ENO_SPACE);
-	assert_non_null(strstr(why, "s needs 2 MiB, and the volume of snapshots has 1 MiB free"));
+	assert_non_null(strstr(why, "s needs 2 MiB, and the volume of snapshots has 1 MiB "
+				    "free: 1 MiB are missing"));
 	host_files.room++;
 	assert_int_equal(save("s", NEXT, page_counts[NEXT]), HV_OK);
 	/* At any place on the way. */
