@@ -82,6 +82,14 @@ static void serial_disconnect_users(EFI_HANDLE handle)
 		uefi_bs->FreePool(users);
 }
 
+/* Nobody but us reads and writes the line from now on. */
+static void serial_take(struct serial *line)
+{
+	serial_disconnect_users(line->handle);
+	/* A line that keeps its own timeout works as well, only not as quickly. */
+	(void)(serial_timeout(line, SERIAL_TIMEOUT_US) == HV_OK);
+}
+
 static void serial_init(void)
 {
 	EFI_HANDLE *handles;
@@ -94,10 +102,8 @@ static void serial_init(void)
 
 		if (!io || !io->Mode)
 			continue;
-		serial_disconnect_users(handles[i]);
 		*line = (struct serial){.handle = handles[i], .io = io, .before = *io->Mode};
-		/* A line that keeps its own timeout works as well, only not as quickly. */
-		(void)(serial_timeout(line, SERIAL_TIMEOUT_US) == HV_OK);
+		serial_take(line);
 		serial_count++;
 	}
 	if (handles)
@@ -322,6 +328,12 @@ void console_init(void)
 	key_count = 0;
 	serial_init();
 	screen_init();
+}
+
+void console_retake(void)
+{
+	for (size_t i = 0; i < serial_count; i++)
+		serial_take(&serials[i]);
 }
 
 void console_fini(void)

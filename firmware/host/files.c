@@ -14,6 +14,8 @@
 #define LABEL_MAX      64
 /* Some firmware fails transfers of many megabytes at once. */
 #define TRANSFER_MAX MIB(1)
+/* Of the device path of what anew was started from, bytes; a longer one is not remembered. */
+#define DEVICE_PATH_MAX 512u
 /* As many as a folder of FAT can hold, of 32 bytes in 2 MiB: a damaged one may have no end. */
 #define FOLDER_ENTRIES_MAX 65536u
 /* After a transfer that failed. */
@@ -44,11 +46,14 @@ union volume_info {
 
 static const EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
 static const EFI_GUID file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
+static const EFI_GUID device_path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
 static const EFI_GUID file_info_guid = EFI_FILE_INFO_ID;
 static const EFI_GUID volume_info_guid = EFI_FILE_SYSTEM_INFO_ID;
 
 static struct volume *volumes; /* those that were used so far */
-static bool connected;         /* see connect_all() */
+/* Where the volume is that anew was started from, once it was used. */
+static u8 own_place[DEVICE_PATH_MAX];
+static size_t own_place_length;
 
 static enum hv_error error_of(EFI_STATUS status)
 {
@@ -111,39 +116,69 @@ static EFI_FILE_HANDLE open_volume(EFI_HANDLE handle)
 	return root;
 }
 
-static EFI_FILE_HANDLE open_own_volume(void)
+/* Its device path, and *@length of that with its end (UEFI 2.10, section 10.3); NULL without. */
+static const void *place_of(EFI_HANDLE handle, size_t *length)
 {
-	const EFI_LOADED_IMAGE_PROTOCOL *image = uefi_protocol(uefi_image, &loaded_image_guid);
+	const EFI_DEVICE_PATH *path = uefi_protocol(handle, &device_path_guid);
+	const EFI_DEVICE_PATH *node = path;
 
-	return image && image->DeviceHandle ? open_volume(image->DeviceHandle) : NULL;
+	if (!path)
+		return NULL;
+	while (!IsDevicePathEnd(node))
+		node = NextDevicePathNode(node);
+	*length = (size_t)((const u8 *)NextDevicePathNode(node) - (const u8 *)path);
+	return path;
+}
+
+static void remember_own_place(EFI_HANDLE handle)
+{
+	size_t length = 0;
+	const void *place = place_of(handle, &length);
+
+	if (!place || length > sizeof(own_place))
+		return;
+	memcpy(own_place, place, length);
+	own_place_length = length;
+}
+
+static bool is_own_place(EFI_HANDLE handle)
+{
+	size_t length = 0;
+	const void *place = place_of(handle, &length);
+
+	return place && length == own_place_length && !memcmp(place, own_place, length);
 }
 
 /*
- * Firmware that is quick to boot has drivers on what it boots from alone; the others are asked to
- * look for devices of theirs, once (UEFI 2.10, section 7.3.12). Takes up to a few seconds.
+ * Firmware that is quick to boot has drivers on what it boots from alone, and on what is plugged in
+ * later not always all that it takes; they are asked to look for devices of theirs (UEFI 2.10,
+ * section 7.3.12). Takes up to a few seconds.
  */
 static void connect_all(void)
 {
 	EFI_HANDLE *handles = NULL;
 	UINTN count = 0;
 
-	connected = true;
 	if (EFI_ERROR(uefi_bs->LocateHandleBuffer(AllHandles, NULL, NULL, &count, &handles)))
 		return;
 	for (UINTN i = 0; i < count; i++)
 		uefi_bs->ConnectController(handles[i], NULL, NULL, TRUE);
 	uefi_bs->FreePool(handles);
+	console_retake();
 }
 
-static EFI_FILE_HANDLE find_labelled_volume(const char *label)
+/* Among those that there are: the one of @label; without one, what is in our own place. */
+static EFI_FILE_HANDLE find_volume(const char *label)
 {
 	EFI_FILE_HANDLE root = NULL;
 	EFI_HANDLE *handles;
 	size_t count = uefi_handles(&file_system_guid, &handles);
 
 	for (size_t i = 0; i < count && !root; i++) {
+		if (!*label && !is_own_place(handles[i]))
+			continue;
 		root = open_volume(handles[i]);
-		if (root && !has_label(root, label)) {
+		if (root && *label && !has_label(root, label)) {
 			root->Close(root);
 			root = NULL;
 		}
@@ -153,20 +188,34 @@ static EFI_FILE_HANDLE find_labelled_volume(const char *label)
 	return root;
 }
 
-static EFI_FILE_HANDLE open_labelled_volume(const char *label)
+static EFI_FILE_HANDLE open_own_volume(void)
 {
-	EFI_FILE_HANDLE root = find_labelled_volume(label);
+	const EFI_LOADED_IMAGE_PROTOCOL *image = uefi_protocol(uefi_image, &loaded_image_guid);
+	EFI_FILE_HANDLE root =
+		image && image->DeviceHandle ? open_volume(image->DeviceHandle) : NULL;
 
-	if (!root && !connected) {
+	if (root)
+		remember_own_place(image->DeviceHandle);
+	return root;
+}
+
+/* One that was pulled out and is back in its port has another handle, but the same place. */
+static EFI_FILE_HANDLE open_named_volume(const char *label)
+{
+	EFI_FILE_HANDLE root = *label ? NULL : open_own_volume();
+
+	if (!root)
+		root = find_volume(label);
+	if (!root) {
 		connect_all();
-		root = find_labelled_volume(label);
+		root = find_volume(label);
 	}
 	return root;
 }
 
 static enum hv_error volume_add(const char *label, struct volume **out)
 {
-	EFI_FILE_HANDLE root = *label ? open_labelled_volume(label) : open_own_volume();
+	EFI_FILE_HANDLE root = open_named_volume(label);
 	struct volume *volume;
 	void *memory = NULL;
 

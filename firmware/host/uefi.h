@@ -33,6 +33,8 @@ void memory_fini(void);
 HV_MUST_CHECK enum hv_error libc_init(void);
 void console_init(void);
 void console_fini(void);
+/* After the firmware's drivers were asked to look for devices: the lines are not theirs. */
+void console_retake(void);
 void files_fini(void);
 void time_init(void);
 void time_fini(void);
