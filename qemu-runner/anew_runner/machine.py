@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from . import esp, qemu
 from .arch import ARCHES
 from .errors import CouldNotRun, Failed
+from .qmp import Qmp
 from .stream import Demux, Event, Malformed, Output
 
 TOP = qemu.TOP
@@ -54,6 +56,12 @@ class Machine:
     disk           an image that another machine left, to start from a copy of: what is on it counts
                    in place of all of the above, but conf, which replaces the one there
     logs           a folder for everything that was seen; it is made, its old logs are replaced
+    bus            what the disk is connected to: virtio, usb, nvme, sata
+    readonly       the disk can't be written
+    more_disks     images of further disks, on the same bus; they are used as they are
+    screen         with a screen and a USB keyboard, which qmp reaches
+    serial         False: without a serial port, so without events and output
+    qmp            QEMU takes commands itself: see qmp() below
     ram            the machine's memory in MiB
     icount         count instructions for time: slow, and the same every time
     gdb            a TCP port where QEMU waits for a debugger
@@ -64,7 +72,7 @@ class Machine:
     def __init__(self, arch=None, machine=None, efi=None, conf=None, folder=".", files=None,
                  kernel=None, initrd=None, cmdline=None, memory=256, slack=esp.SLACK,
                  disk=None, logs=None, ram=2048, icount=False, gdb=None, command=None,
-                 deadline=None):
+                 deadline=None, qmp=False, **devices):
         self.arch, self.machine_name = qemu.choose(arch, machine)
         self.logs = Path(logs) if logs else TOP / "build/logs" / self.machine_name
         self.on_output = None  # called with each piece of Output, from another thread
@@ -84,7 +92,11 @@ class Machine:
             conf = esp.conf_for("kernel", "initrd" if initrd else None, cmdline, memory)
         self._conf, self._folder, self._slack = conf, folder, slack
         self._disk = disk
-        self._ram, self._icount, self._gdb = ram, icount, gdb
+        self._ram, self._icount, self._gdb, self._devices = ram, icount, gdb, devices
+        # Not among the logs: such a path has to be short.
+        # pylint: disable-next=consider-using-with
+        self._qmp_folder = tempfile.TemporaryDirectory(prefix="anew-") if qmp else None
+        self._qmp = None
         self._command = list(command) if command else None
         self._image = None
         self._end = time.monotonic() + deadline if deadline else None
@@ -126,8 +138,9 @@ class Machine:
                 chosen = qemu.MODELS[self.machine_name]
                 self._image = self.logs / "disk.img"
                 self._make_image()
-                self._command = qemu.command(chosen, self.logs, self._image, self._ram,
-                                             self._icount, self._gdb)
+                self._command = qemu.command(
+                    chosen, self.logs, self._image, self._ram, self._icount, self._gdb,
+                    qmp=self._qmp_folder and f"{self._qmp_folder.name}/qmp", **self._devices)
             (self.logs / "qemu-command").write_text(shlex.join(self._command) + "\n",
                                                     encoding="utf-8")
             for name in ("console.raw", "guest.log", "monitor.log", "events.jsonl", "stderr.log"):
@@ -198,18 +211,31 @@ class Machine:
         except ProcessLookupError:
             pass
         process.wait()
+        if self._qmp:
+            self._qmp.close()
+            self._qmp = None
         self._reader.join(5)
         process.stdin.close()
 
     def close(self):
         """Kills QEMU where it still runs and closes the logs."""
         self.kill()
+        if self._qmp_folder:
+            self._qmp_folder.cleanup()
         for file in self._log_files.values():
             file.close()
         self._log_files = {}
 
     def running(self):
         return self._process is not None and self._process.poll() is None
+
+    def qmp(self, name, /, **arguments):
+        """Has QEMU itself do the command @name of its own protocol (QMP); returns the answer."""
+        if not self.running():
+            raise Failed("the machine is off: QEMU takes no commands")
+        if not self._qmp:
+            self._qmp = Qmp(f"{self._qmp_folder.name}/qmp")
+        return self._qmp.command(name, arguments)
 
     # ---- what comes in ----
 

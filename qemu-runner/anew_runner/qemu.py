@@ -67,6 +67,24 @@ MODELS = {
 }
 
 
+class Bus(NamedTuple):
+    """How a disk is connected."""
+
+    disk: str
+    controller: list = []
+
+
+BUSES = {
+    "virtio": Bus("virtio-blk-pci"),
+    "usb": Bus("usb-storage,bus=xhci.0"),
+    "nvme": Bus("nvme,serial=anew"),
+    # Not arm64: its firmware has no driver.
+    "sata": Bus("ide-hd", ["-device", "ich9-ahci,id=ahci"]),
+}
+# What the architecture's firmware has a driver for.
+SCREENS = {"x86_64": "VGA", "arm64": "ramfb"}
+
+
 def choose(arch=None, name=None):
     """
     (architecture, machine's name) of which one or both may be None: the architecture is the named
@@ -144,10 +162,20 @@ def _escaped(path):
     return str(path).replace(",", ",,")
 
 
-def command(chosen, folder, image, memory, icount=False, gdb=None):
+def _disk(number, image, bus, readonly=False):
+    """The words for a disk, the first of which the firmware boots; its device is called disk0."""
+    drive = f"if=none,id=drive{number},format=raw,file={_escaped(image)}"
+    return ["-drive", drive + (",readonly=on" if readonly else ""),
+            "-device", f"{BUSES[bus].disk},drive=drive{number},id=disk{number},bootindex={number}"]
+
+
+def command(chosen, folder, image, memory, icount=False, gdb=None, bus="virtio", readonly=False,
+            more_disks=(), screen=False, serial=True, qmp=None):
     """
     QEMU's command line: the serial console on standard input and output. The firmware's variables
     are copied into @folder. @memory in MiB; @gdb is a TCP port where QEMU waits for a debugger.
+    The disk @image, which may be @readonly, and @more_disks are on @bus (BUSES). @screen: with a
+    screen and a USB keyboard; @qmp is the path of a socket where QEMU takes commands itself.
     """
     binary = _binary(chosen)
     code, template = find_firmware(chosen)
@@ -159,9 +187,16 @@ def command(chosen, folder, image, memory, icount=False, gdb=None):
              "-boot", "menu=on,splash-time=0",
              "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_escaped(code)}",
              "-drive", f"if=pflash,format=raw,unit=1,file={_escaped(variables)}",
-             "-drive", f"if=none,id=esp,format=raw,file={_escaped(image)}",
-             "-device", "virtio-blk-pci,drive=esp,bootindex=0",
-             "-serial", "stdio"]
+             "-serial", "stdio" if serial else "none"]
+    if screen or bus == "usb":
+        words += ["-device", "qemu-xhci,id=xhci"]
+    words += BUSES[bus].controller + _disk(0, image, bus, readonly)
+    for number, path in enumerate(more_disks, 1):
+        words += _disk(number, path, bus)
+    if screen:
+        words += ["-device", SCREENS[chosen.arch], "-device", "usb-kbd,bus=xhci.0"]
+    if qmp:
+        words += ["-qmp", f"unix:{_escaped(qmp)},server=on,wait=off"]
     if chosen.rng:
         words += ["-device", "virtio-rng-pci"]
     if icount:

@@ -180,7 +180,7 @@ class CommandTest(unittest.TestCase):
             words = self.command(name)
             version = "10.0" if model.qemu_10 else "7.2"
             self.assertIn(f"-{version},", words[words.index("-machine") + 1])
-            self.assertIn("file=/d,,isk", words[words.index("-device") - 1])
+            self.assertTrue(any(word.endswith("file=/d,,isk") for word in words))
         self.assertIn("virtualization=on", " ".join(self.command("virt-gicv3")))
         self.assertNotIn("virtualization=on", " ".join(self.command("virt-noel2")))
 
@@ -188,6 +188,20 @@ class CommandTest(unittest.TestCase):
         words = self.command("virt-gicv3", icount=True, gdb=1234)
         self.assertIn("tcp:127.0.0.1:1234", words)
         self.assertIn("shift=0,sleep=off", words)
+
+    def test_devices(self):
+        for bus in qemu.BUSES:
+            words = self.command("q35-svm", bus=bus, more_disks=["/e"], readonly=True)
+            devices = [word for flag, word in zip(words, words[1:]) if flag == "-device"]
+            for number in range(2):
+                self.assertIn(f"{qemu.BUSES[bus].disk},drive=drive{number},id=disk{number},"
+                              f"bootindex={number}", devices)
+            self.assertEqual(["readonly=on" in word for word in words if "if=none" in word],
+                             [True, False])
+        words = self.command("virt-gicv3", screen=True, serial=False, qmp="/q")
+        self.assertIn("ramfb", words)
+        self.assertEqual(words[words.index("-serial") + 1], "none")
+        self.assertIn("unix:/q,server=on,wait=off", words)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class SystemTest(unittest.TestCase):
         machine.start()
         return machine
 
-    def payloads(self, *names, extra="", files=None):
+    def payloads(self, *names, extra="", files=None, **options):
         """
         A started machine with the payload kernels @names, each in a VM of its name, the first in
         focus; @extra are further lines of the last one's configuration.
@@ -80,7 +80,7 @@ class SystemTest(unittest.TestCase):
         conf = "".join(f"[vm {name}]\nmemory = 32M\nkernel = {name}\ntestdev = on\n"
                        for name in names) + extra
         return self.machine(conf=conf, files={**{name: self.payload_file(name) for name in names},
-                                              **(files or {})})
+                                              **(files or {})}, **options)
 
     def console(self):
         """All that came on the console so far."""
