@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <devices/testdev.h>
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/host.h>
@@ -89,6 +90,20 @@ enum hv_error platform_add_genid(struct vm *vm, struct vmgenid *dev)
 	}
 	vm->genid = dev;
 	vm_record_add(vm, &vmgenid_state, dev, 0);
+	return HV_OK;
+}
+
+enum hv_error platform_add_clock(struct vm *vm, struct vmclock *dev)
+{
+	enum hv_error err =
+		vmclock_new(dev, &vm->resources, &vm->guest_mem, &vm->rng, arch_device_page());
+
+	if (err) {
+		log_error("%s: no VMClock: %s", vm->config.name, hv_error_text(err));
+		return err;
+	}
+	vm->vmclock = dev;
+	vm_record_add(vm, &vmclock_state, dev, 0);
 	return HV_OK;
 }
 

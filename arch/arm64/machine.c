@@ -177,6 +177,8 @@ enum hv_error arch_vm_init(struct vm *vm)
 		err = platform_add_testdev(vm, &arch->testdev, TESTDEV_BASE);
 	if (!err)
 		err = platform_add_genid(vm, &arch->genid);
+	if (!err)
+		err = platform_add_clock(vm, &arch->vmclock);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
@@ -227,6 +229,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		.vmgenid = true,
 		.vmgenid_address = arch->genid.address,
 		.vmgenid_intid = arch->genid.line_number,
+		.vmclock = {arch->vmclock.address.v, arch->vmclock.region},
+		.vmclock_intid = arch->vmclock.line_number,
 		.cmdline = vm->config.cmdline,
 		.rng_seed = seed,
 		.rng_seed_length = sizeof(seed),
@@ -248,6 +252,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	if (vm->config.testdev)
 		testdev_reset(&arch->testdev);
 	err = vmgenid_activate(&arch->genid);
+	if (!err)
+		err = vmclock_activate(&arch->vmclock);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->vcpu_count; i++) {

@@ -242,7 +242,8 @@ enum hv_error arch_vm_init(struct vm *vm)
 	vm->console_input = uart_16550_input;
 	vm->console_input_ctx = &arch->uart;
 
-	return platform_add_genid(vm, &arch->genid);
+	err = platform_add_genid(vm, &arch->genid);
+	return err ? err : platform_add_clock(vm, &arch->vmclock);
 }
 
 void arch_vm_fini(struct vm *vm)
@@ -349,6 +350,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		.vmgenid = true,
 		.vmgenid_address = arch->genid.address,
 		.vmgenid_gsi = arch->genid.line_number,
+		.vmclock = {arch->vmclock.address.v, arch->vmclock.region},
+		.vmclock_gsi = arch->vmclock.line_number,
 	};
 	struct boot_file kernel, initrd;
 	struct e820_map map;
@@ -395,6 +398,8 @@ enum hv_error arch_vm_reset(struct vm *vm)
 	power_reset(&arch->power);
 	uart_16550_reset(&arch->uart);
 	err = vmgenid_activate(&arch->genid);
+	if (!err)
+		err = vmclock_activate(&arch->vmclock);
 	if (err)
 		return err;
 	for (u32 i = 0; i < vm->vcpu_count; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the machines of all architectures are made of in the same way: the resource allocator, the
- * files of the configuration, VMGenID, the test device. Firmware context only.
+ * files of the configuration, VMGenID, VMClock, the test device. Firmware context only.
  */
 #ifndef HV_PLATFORM_H
 #define HV_PLATFORM_H
@@ -10,6 +10,7 @@
 #include <internal/vm.h>
 
 struct testdev;
+struct vmclock;
 
 /* What the resource allocator may give out: constant, one for each architecture. */
 struct platform_map {
@@ -30,6 +31,8 @@ HV_MUST_CHECK enum hv_error platform_open_file(const struct vm *vm, const char *
 
 /* Makes @dev the VM's VMGenID, with memory and line of the allocator. After a log line if not. */
 HV_MUST_CHECK enum hv_error platform_add_genid(struct vm *vm, struct vmgenid *dev);
+/* The same for its VMClock. */
+HV_MUST_CHECK enum hv_error platform_add_clock(struct vm *vm, struct vmclock *dev);
 
 /* Makes @dev the VM's test device, with its window at @base. */
 HV_MUST_CHECK enum hv_error platform_add_testdev(struct vm *vm, struct testdev *dev, u64 base);

@@ -117,6 +117,7 @@ struct vm {
 	void (*console_input)(void *ctx); /* [c] tells the UART that there is input */
 	void *console_input_ctx;
 	struct vmgenid *genid;      /* [c] the device; part of arch */
+	struct vmclock *vmclock;    /* [c] likewise */
 	struct log_limit log_limit; /* [l] */
 	struct lineage lineage;     /* [b] */
 	struct vm_restore restore;  /* [b] */

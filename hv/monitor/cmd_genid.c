@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <devices/intent.h>
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <internal/console.h>
 #include <internal/event.h>
@@ -13,32 +15,52 @@ static void show(const struct vm *vm)
 	vmgenid_format_words(vm->genid->id, words, sizeof(words));
 	console_print("%s  low:high %s  replaced %llu times\n", text, words,
 		      (unsigned long long)vm->genid->generation);
+	console_print("VMClock: disruption marker 0x%016llx, generation counter 0x%016llx, "
+		      "changed %u times\n",
+		      (unsigned long long)vm->vmclock->marker,
+		      (unsigned long long)vm->vmclock->generation, vm->vmclock->seq_count / 2);
 }
 
-/* After the id was replaced: the guest is told, and whoever reads the events; never the id. */
-static void replaced(struct vm *vm, const char *reason)
+/*
+ * After the id was replaced: so is the generation, the guest is told, and whoever reads the events;
+ * never the id.
+ */
+static void replaced(struct vm *vm, u64 generation, const char *reason)
 {
 	char name[EVENT_STRING_MAX];
+	enum hv_error err = vmclock_update(vm->vmclock, intent_rotate.new_marker, generation);
 
+	event_string(name, vm->config.name);
 	vmgenid_notify_guest(vm->genid);
+	event("genid", "\"vm\":%s,\"reason\":\"%s\"", name, reason);
+	if (err) {
+		monitor_error("%s has a new id, but its VMClock can't be changed: %s; try again",
+			      vm->config.name, hv_error_text(err));
+		return;
+	}
+	vmclock_notify_guest(vm->vmclock);
+	event("vmclock", "\"vm\":%s,\"reason\":\"%s\"", name, reason);
 	console_print("%s has a new id and is told\n", vm->config.name);
-	event("genid", "\"vm\":%s,\"reason\":\"%s\"", event_string(name, vm->config.name), reason);
 }
 
 static void rotate(struct vm *vm)
 {
-	enum hv_error err = vmgenid_rotate(vm->genid);
+	u64 generation;
+	enum hv_error err = vmclock_draw(vm->vmclock, &generation);
 
+	if (!err)
+		err = vmgenid_rotate(vm->genid);
 	if (err)
 		monitor_error("no new id for %s: %s; it keeps the one it has, try again later",
 			      vm->config.name, hv_error_text(err));
 	else
-		replaced(vm, "rotate");
+		replaced(vm, generation, "rotate");
 }
 
 static void set(struct vm *vm, const char *text)
 {
 	u8 id[VMGENID_BYTES];
+	u64 generation;
 	enum hv_error err = vmgenid_parse(text, id);
 
 	if (err) {
@@ -57,12 +79,14 @@ static void set(struct vm *vm, const char *text)
 			      vm_with_id(vm, id)->config.name);
 		return;
 	}
-	err = vmgenid_update(vm->genid, id);
+	err = vmclock_draw(vm->vmclock, &generation);
+	if (!err)
+		err = vmgenid_update(vm->genid, id);
 	if (err)
 		monitor_error("the id of %s can't be set: %s; it keeps the one it has",
 			      vm->config.name, hv_error_text(err));
 	else
-		replaced(vm, "set");
+		replaced(vm, generation, "set");
 }
 
 static bool cmd_genid(u32 count, char **args)
@@ -80,8 +104,8 @@ static bool cmd_genid(u32 count, char **args)
 	vm = monitor_vm(bare ? NULL : args[0]);
 	if (!vm)
 		return true;
-	if (!vm->genid) {
-		monitor_error("%s has no VMGenID device", vm->config.name);
+	if (!vm->genid || !vm->vmclock) {
+		monitor_error("%s has no VMGenID and VMClock", vm->config.name);
 		return true;
 	}
 	vm_hold(vm);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/console.h>
@@ -364,21 +365,41 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 
 /* ---- restoring ---- */
 
-/* A new id is drawn before anything is touched, so that a lack of entropy refuses the restore. */
-static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES], char *why)
+/* What a restore gives the guest. */
+struct renewal {
+	const struct intent_effect *effect;
+	u8 id[VMGENID_BYTES];
+	u64 generation; /* VMClock's; 0: kept */
+};
+
+static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES])
 {
 	static const u8 zero[VMGENID_BYTES];
-	enum hv_error err;
+	enum hv_error err = rng_fill(&vm->rng, id, VMGENID_BYTES);
 
-	if (!vm->genid) {
+	if (!err && (!memcmp(id, zero, VMGENID_BYTES) || !memcmp(id, vm->genid->id, VMGENID_BYTES)))
+		err = HV_ENO_ENTROPY;
+	return err;
+}
+
+/* Drawn before anything is touched, so that a lack of entropy refuses the restore. */
+static enum hv_error draw(struct vm *vm, enum restore_intent intent, struct renewal *renewal,
+			  char *why)
+{
+	enum hv_error err = HV_OK;
+
+	*renewal = (struct renewal){.effect = intent_effect(intent)};
+	if (renewal->effect->notify && (!vm->genid || !vm->vmclock)) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
-			 "%s has no VMGenID device to be told by; only `resume` can do without",
+			 "%s has no VMGenID and VMClock to be told by; only `resume` can do "
+			 "without",
 			 vm->config.name);
 		return HV_EUNSUPPORTED;
 	}
-	err = rng_fill(&vm->rng, id, VMGENID_BYTES);
-	if (!err && (!memcmp(id, zero, VMGENID_BYTES) || !memcmp(id, vm->genid->id, VMGENID_BYTES)))
-		err = HV_ENO_ENTROPY;
+	if (renewal->effect->new_id)
+		err = draw_id(vm, renewal->id);
+	if (!err && renewal->effect->new_generation)
+		err = vmclock_draw(vm->vmclock, &renewal->generation);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "no new id for %s: %s; nothing was changed, try again later",
@@ -420,7 +441,7 @@ struct memory {
  * when the image of @s is all of it; its pager is the VM's afterwards.
  */
 static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct memory *lazy,
-			     bool new_id, char *why)
+			     const struct renewal *renewal, char *why)
 {
 	struct records_index index;
 	enum hv_error err = records_parse(vm->records, vm->record_count, s->records,
@@ -428,7 +449,7 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct mem
 
 	if (!err)
 		err = records_check(vm->records, vm->record_count, &index, why);
-	if (!err && !new_id)
+	if (!err && !renewal->effect->new_id)
 		err = check_id(vm, s, &index, why);
 	if (err)
 		return err;
@@ -459,14 +480,22 @@ static enum hv_error replace(struct vm *vm, const struct snapshot *s, struct mem
 	return HV_OK;
 }
 
-/* The interrupt controller is in place already; update() writes and cleans, then the line. */
-static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *why)
+/*
+ * The interrupt controller is in place already. Both devices write and clean, and then each tells
+ * the guest by its line.
+ */
+static enum hv_error renew(struct vm *vm, const struct renewal *renewal, char *why)
 {
+	const struct intent_effect *effect = renewal->effect;
 	char name[EVENT_STRING_MAX];
-	enum hv_error err = HV_ENO_ENTROPY;
+	enum hv_error err = HV_OK;
 
-	if (memcmp(vm->genid->id, id, VMGENID_BYTES))
-		err = vmgenid_update(vm->genid, id);
+	if (effect->new_id)
+		err = memcmp(vm->genid->id, renewal->id, VMGENID_BYTES)
+			      ? vmgenid_update(vm->genid, renewal->id)
+			      : HV_ENO_ENTROPY;
+	if (!err && (effect->new_marker || effect->new_generation))
+		err = vmclock_update(vm->vmclock, effect->new_marker, renewal->generation);
 	if (err) {
 		/* When the page could not be read from the volume, that has been said. */
 		bool said = vm->state == VM_FAILED;
@@ -479,8 +508,15 @@ static enum hv_error renew_id(struct vm *vm, const u8 id[VMGENID_BYTES], char *w
 			vm_fail(vm, "the new id can't be written: %s", hv_error_text(err));
 		return err;
 	}
-	vmgenid_notify_guest(vm->genid);
-	event("genid", "\"vm\":%s,\"reason\":\"restore\"", event_string(name, vm->config.name));
+	event_string(name, vm->config.name);
+	if (effect->notify & NOTIFY_VMGENID) {
+		vmgenid_notify_guest(vm->genid);
+		event("genid", "\"vm\":%s,\"reason\":\"restore\"", name);
+	}
+	if (effect->notify & NOTIFY_VMCLOCK) {
+		vmclock_notify_guest(vm->vmclock);
+		event("vmclock", "\"vm\":%s,\"reason\":\"restore\"", name);
+	}
 	return HV_OK;
 }
 
@@ -504,21 +540,20 @@ static void take_input(struct vm *vm)
 /* @vm has the shape of @s, whose memory is there. */
 static enum hv_error put_back(struct vm *vm, const struct snapshot *s,
 			      const struct restore_request *request, struct memory *lazy,
-			      bool new_id, const u8 id[VMGENID_BYTES], char *why)
+			      const struct renewal *renewal, char *why)
 {
 	bool running = vm->state == VM_RUNNING;
 	bool stays = request->paused || vm->state == VM_PAUSED;
 	enum hv_error err;
 
 	vm_pause(vm);
-	err = replace(vm, s, lazy, new_id, why);
+	err = replace(vm, s, lazy, renewal, why);
 	if (err) {
 		if (running)
 			vm_resume(vm);
 		return err;
 	}
-	if (new_id)
-		err = renew_id(vm, id, why);
+	err = renew(vm, renewal, why);
 	if (err)
 		return err;
 	take_input(vm);
@@ -553,8 +588,8 @@ static enum hv_error make_vm(const struct snapshot *s, const char *name, struct 
 }
 
 static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
-				    const struct restore_request *request, bool new_id,
-				    const u8 id[VMGENID_BYTES], char *why)
+				    const struct restore_request *request,
+				    const struct renewal *renewal, char *why)
 {
 	struct memory lazy;
 	enum hv_error err = stored_open(s, vm, &lazy.image, &lazy.pager, why);
@@ -563,7 +598,7 @@ static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
 		return err;
 	err = fill_pool(why);
 	if (!err)
-		err = put_back(vm, s, request, &lazy, new_id, id, why);
+		err = put_back(vm, s, request, &lazy, renewal, why);
 	mem_image_fini(&lazy.image);
 	if (lazy.pager)
 		pager_close(lazy.pager);
@@ -573,21 +608,18 @@ static enum hv_error restore_lazily(struct vm *vm, struct snapshot *s,
 static enum hv_error load_and_put_back(struct vm *vm, struct snapshot *s,
 				       const struct restore_request *request, char *why)
 {
-	bool new_id = intent_wants_new_id(request->intent);
-	u8 id[VMGENID_BYTES];
-	enum hv_error err = HV_OK;
+	struct renewal renewal;
+	enum hv_error err = draw(vm, request->intent, &renewal, why);
 
-	if (new_id)
-		err = draw_id(vm, id, why);
 	if (err)
 		return err;
 	if (!s->image.root && request->lazy)
-		return restore_lazily(vm, s, request, new_id, id, why);
+		return restore_lazily(vm, s, request, &renewal, why);
 	if (!s->image.root)
 		err = stored_load(s, vm, request->progress, why);
 	if (!err)
 		err = fill_pool(why);
-	return err ? err : put_back(vm, s, request, NULL, new_id, id, why);
+	return err ? err : put_back(vm, s, request, NULL, &renewal, why);
 }
 
 static enum hv_error restore_into(struct vm *vm, struct snapshot *s,

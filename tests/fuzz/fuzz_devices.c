@@ -10,6 +10,7 @@
 #include <devices/testdev.h>
 #include <devices/uart_16550.h>
 #include <devices/uart_pl011.h>
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 
 #include "../unit/device_fakes.h"
@@ -28,6 +29,7 @@ struct board {
 	struct rtc_cmos rtc;
 	struct power power;
 	struct vmgenid genid;
+	struct vmclock vmclock;
 	struct testdev testdev;
 };
 
@@ -99,7 +101,9 @@ static void board_init(struct board *b)
 	power_init(&b->power, &power_ops, b);
 	testdev_init(&b->testdev, &testdev_ops, b);
 	if (vmgenid_new(&b->genid, &b->resources, &b->memory.mem, &b->rng) ||
-	    vmgenid_activate(&b->genid))
+	    vmgenid_activate(&b->genid) ||
+	    vmclock_new(&b->vmclock, &b->resources, &b->memory.mem, &b->rng, KIB(4)) ||
+	    vmclock_activate(&b->vmclock))
 		abort();
 }
 
@@ -113,6 +117,7 @@ static const struct {
 	{&rtc_cmos_state, offsetof(struct board, rtc)},
 	{&power_state, offsetof(struct board, power)},
 	{&vmgenid_state, offsetof(struct board, genid)},
+	{&vmclock_state, offsetof(struct board, vmclock)},
 	{&testdev_state, offsetof(struct board, testdev)},
 };
 
@@ -204,6 +209,24 @@ static void genid_step(struct board *b, struct input *in)
 		abort();
 }
 
+static void vmclock_step(struct board *b, struct input *in)
+{
+	const struct vmclock_page *page = (const void *)b->memory.bytes;
+	u64 generation = take_bytes(in, 8);
+	bool disrupted = take(in) & 1;
+	u64 marker = b->vmclock.marker;
+
+	if (generation == b->vmclock.generation && generation)
+		return;
+	if (vmclock_update(&b->vmclock, disrupted, generation))
+		abort();
+	vmclock_notify_guest(&b->vmclock);
+	if (page->seq_count & 1 || page->disruption_marker != b->vmclock.marker ||
+	    page->vm_generation_counter != b->vmclock.generation ||
+	    (b->vmclock.marker != marker) != disrupted)
+		abort();
+}
+
 /* A state out of thin air: refused, or usable from then on. */
 static void load_step(struct board *b, struct input *in)
 {
@@ -252,6 +275,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			break;
 		case 1:
 			genid_step(b, &in);
+			break;
+		case 7:
+			vmclock_step(b, &in);
 			break;
 		case 2:
 			load_step(b, &in);

@@ -6,6 +6,7 @@
 #ifndef TESTS_STORED_MACHINE_H
 #define TESTS_STORED_MACHINE_H
 
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/pager.h>
@@ -144,7 +145,9 @@ void host_idle(const u32 *kicked)
 /* Single pages of RAM that share no table but the root, which a test may want. */
 #define MACHINE_FAR(i)  (GIB(512) * ((i) + 1))
 #define MACHINE_FAR_MAX 12u
-#define MACHINE_LEGAL   1000u /* values of struct thing from here on are not */
+/* Pages of memory that the devices fill: VMGenID's and VMClock's. */
+#define MACHINE_DEVICE_PAGES 2
+#define MACHINE_LEGAL        1000u /* values of struct thing from here on are not */
 
 /* What a device keeps. */
 struct thing {
@@ -154,8 +157,10 @@ struct thing {
 
 struct machine {
 	struct vmgenid genid;
+	struct vmclock vmclock;
 	struct thing thing;
-	u32 edges; /* on the line of the id */
+	u32 edges;       /* on the line of the id */
+	u32 clock_edges; /* and on VMClock's */
 };
 
 /* Of the second piece of RAM, that is a block and some pages. */
@@ -191,8 +196,12 @@ static inline struct machine *machine_of(const struct vm *vm)
 
 static inline void machine_edge(void *ctx, u32 number, bool level)
 {
-	(void)number;
-	((struct machine *)ctx)->edges += level;
+	struct machine *machine = ctx;
+
+	if (number == machine->vmclock.line_number)
+		machine->clock_edges += level;
+	else
+		machine->edges += level;
 }
 
 static inline struct irq_line machine_line(struct vm *vm, u32 number)
@@ -207,7 +216,7 @@ static inline enum hv_error machine_init(struct vm *vm)
 	static const struct platform_map map = {.memory_base = MACHINE_DEVICE,
 						.memory_end = MACHINE_DEVICE + MIB(1),
 						.line_base = 5,
-						.line_end = 6,
+						.line_end = 7,
 						.line = machine_line};
 	struct machine *machine = calloc(1, sizeof(*machine));
 	enum hv_error err;
@@ -220,7 +229,9 @@ static inline enum hv_error machine_init(struct vm *vm)
 	err = mem_add(&vm->mem, GPA(MACHINE_RAM2), machine_ram2_bytes, MEM_RAM);
 	for (u32 i = 0; !err && i < machine_more_ram; i++)
 		err = mem_add(&vm->mem, GPA(MACHINE_FAR(i)), PAGE_SIZE, MEM_RAM);
-	return err ? err : platform_add_genid(vm, &machine->genid);
+	if (!err)
+		err = platform_add_genid(vm, &machine->genid);
+	return err ? err : platform_add_clock(vm, &machine->vmclock);
 }
 
 static inline void machine_fini(struct vm *vm)
@@ -230,7 +241,9 @@ static inline void machine_fini(struct vm *vm)
 
 static inline enum hv_error machine_reset(struct vm *vm)
 {
-	return vmgenid_activate(&machine_of(vm)->genid);
+	enum hv_error err = vmgenid_activate(&machine_of(vm)->genid);
+
+	return err ? err : vmclock_activate(&machine_of(vm)->vmclock);
 }
 
 /* ---- all of it ---- */

@@ -47,7 +47,7 @@ static void ram_clean(void *ctx, gpa_t from, size_t length)
 
 static const struct guest_mem mem = {ram_read, ram_write, ram_clean, NULL};
 
-static struct acpi_machine make_machine(u32 cpu_count, bool vmgenid)
+static struct acpi_machine make_machine(u32 cpu_count, bool told)
 {
 	return (struct acpi_machine){
 		.cpu_count = cpu_count,
@@ -57,9 +57,11 @@ static struct acpi_machine make_machine(u32 cpu_count, bool vmgenid)
 		.sleep_status_port = 0x601,
 		.reset_port = 0x602,
 		.reset_value = 0x42,
-		.vmgenid = vmgenid,
+		.vmgenid = told,
 		.vmgenid_address = GPA(0x123456789a000),
 		.vmgenid_gsi = 23,
+		.vmclock = {0x123456788a000, told ? 0x10000 : 0},
+		.vmclock_gsi = 22,
 	};
 }
 
@@ -127,17 +129,24 @@ static u64 find_xsdt(u64 end)
 	return 0;
 }
 
-static u64 find_table(u64 xsdt, const char *signature)
+/* The table of @signature and, unless that is NULL, @oem_table_id. */
+static u64 find_table_of(u64 xsdt, const char *signature, const char *oem_table_id)
 {
 	u32 count = (at32(xsdt + 4) - 36) / 8;
 
 	for (u32 i = 0; i < count; i++) {
 		u64 table = at64(xsdt + 36 + 8 * i);
 
-		if (memcmp(ram + (table - BASE), signature, 4) == 0)
+		if (memcmp(ram + (table - BASE), signature, 4) == 0 &&
+		    (!oem_table_id || memcmp(ram + (table + 16 - BASE), oem_table_id, 8) == 0))
 			return table;
 	}
 	return 0;
+}
+
+static u64 find_table(u64 xsdt, const char *signature)
+{
+	return find_table_of(xsdt, signature, NULL);
 }
 
 static void build(const struct acpi_machine *machine, u64 *end)
@@ -257,11 +266,32 @@ static void test_vmgenid(void **state)
 
 	(void)state;
 	build(&machine, &end);
-	ssdt = find_table(find_xsdt(end), "SSDT");
+	ssdt = find_table_of(find_xsdt(end), "SSDT", "ANEWGEN\0");
 	check_table(ssdt, "SSDT", 2, end);
-	assert_memory_equal(ram + (ssdt + 16 - BASE), "ANEWGEN\0", 8);
 	assert_true(holds(ssdt, low, sizeof(low)));
 	assert_true(holds(ssdt, high, sizeof(high)));
+	assert_true(holds(ssdt, gsi, sizeof(gsi)));
+	for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+		assert_true(holds(ssdt, texts[i], strlen(texts[i]) + 1));
+}
+
+static void test_vmclock(void **state)
+{
+	struct acpi_machine machine = make_machine(1, true);
+	const u8 low[] = {0x08, 'V', 'C', 'L', 'O', 0x0c, 0x00, 0xa0, 0x88, 0x67};
+	const u8 high[] = {0x08, 'V', 'C', 'H', 'I', 0x0c, 0x45, 0x23, 0x01, 0x00};
+	const u8 length[] = {0x08, 'V', 'C', 'S', 'Z', 0x0c, 0x00, 0x00, 0x01, 0x00};
+	const u8 gsi[] = {0x08, 'C', 'I', 'R', 'Q', 0x0c, 22, 0, 0, 0};
+	const char *texts[] = {"AMZNC10C", "VMCLOCK", "ACPI0013"};
+	u64 end, ssdt;
+
+	(void)state;
+	build(&machine, &end);
+	ssdt = find_table_of(find_xsdt(end), "SSDT", "ANEWCLK\0");
+	check_table(ssdt, "SSDT", 2, end);
+	assert_true(holds(ssdt, low, sizeof(low)));
+	assert_true(holds(ssdt, high, sizeof(high)));
+	assert_true(holds(ssdt, length, sizeof(length)));
 	assert_true(holds(ssdt, gsi, sizeof(gsi)));
 	for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
 		assert_true(holds(ssdt, texts[i], strlen(texts[i]) + 1));
@@ -366,7 +396,7 @@ static bool says(const char *command, const char *text)
 static void test_tools(void **state)
 {
 	struct acpi_machine machine = make_machine(300, true);
-	const char *names[] = {"XSDT", "FACP", "APIC", "DSDT", "SSDT"};
+	const char *names[] = {"XSDT", "FACP", "APIC", "DSDT", "GEN", "CLK"};
 	char dir[] = "/tmp/test_acpi_XXXXXX";
 	char command[1024];
 	u64 end, xsdt;
@@ -380,7 +410,8 @@ static void test_tools(void **state)
 	write_file(dir, "XSDT", xsdt);
 	write_file(dir, "FACP", find_table(xsdt, "FACP"));
 	write_file(dir, "APIC", find_table(xsdt, "APIC"));
-	write_file(dir, "SSDT", find_table(xsdt, "SSDT"));
+	write_file(dir, "GEN", find_table_of(xsdt, "SSDT", "ANEWGEN\0"));
+	write_file(dir, "CLK", find_table_of(xsdt, "SSDT", "ANEWCLK\0"));
 	write_file(dir, "DSDT", at64(find_table(xsdt, "FACP") + 140));
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
 		snprintf(command, sizeof(command),
@@ -391,15 +422,30 @@ static void test_tools(void **state)
 	}
 	if (system("acpiexec -v >/dev/null 2>&1") == 0) {
 		snprintf(command, sizeof(command),
-			 "cd %s && acpiexec -b 'evaluate \\_SB.VGEN.ADDR' DSDT.dat SSDT.dat 2>&1",
+			 "cd %s && acpiexec -b 'evaluate \\_SB.VGEN.ADDR' DSDT.dat GEN.dat CLK.dat "
+			 "2>&1",
 			 dir);
 		assert_true(says(command, "[Integer] = 000000006789A000"));
 		assert_true(says(command, "[Integer] = 0000000000012345"));
 		snprintf(command, sizeof(command),
-			 "cd %s && acpiexec -b 'evaluate \\_SB.GED._CRS' DSDT.dat SSDT.dat 2>&1",
+			 "cd %s && acpiexec -b 'evaluate \\_SB.GED._CRS' DSDT.dat GEN.dat CLK.dat "
+			 "2>&1",
 			 dir);
 		/* ACPI 6.5, 6.4.3.6: consumer, edge, active high, exclusive; one interrupt. */
 		assert_true(says(command, "89 06 00 03 01 17 00 00 00 79 00"));
+		snprintf(command, sizeof(command),
+			 "cd %s && acpiexec -b 'evaluate \\_SB.GEDC._CRS' DSDT.dat GEN.dat CLK.dat "
+			 "2>&1",
+			 dir);
+		assert_true(says(command, "89 06 00 03 01 16 00 00 00 79 00"));
+		snprintf(command, sizeof(command),
+			 "cd %s && acpiexec -b 'evaluate \\_SB.VCLK._CRS' DSDT.dat GEN.dat CLK.dat "
+			 "2>&1",
+			 dir);
+		/* 6.4.3.5.1: memory, consumer, fixed, cacheable, read-only; from, to, length. */
+		assert_true(says(command, "8A 2B 00 00 0D 02 00 00 00 00 00 00 00 00 00 A0"));
+		assert_true(says(command, "88 67 45 23 01 00 FF 9F 89 67 45 23 01 00 00 00"));
+		assert_true(says(command, "00 00 00 00 00 00 00 00 01 00 00 00 00 00 79 00"));
 	}
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
@@ -411,6 +457,7 @@ int main(void)
 		cmocka_unit_test_setup(test_fadt, setup),
 		cmocka_unit_test_setup(test_madt, setup),
 		cmocka_unit_test_setup(test_vmgenid, setup),
+		cmocka_unit_test_setup(test_vmclock, setup),
 		cmocka_unit_test_setup(test_refusals, setup),
 		cmocka_unit_test_setup(test_patch, setup),
 		cmocka_unit_test_setup(test_tools, setup),

@@ -109,6 +109,11 @@ static const struct property full[] = {
 	TEXT("/rng@a000000", "compatible", "microsoft,vmgenid"),
 	CELLS("/rng@a000000", "reg", 0, 0x0a000000, 0, 16),
 	CELLS("/rng@a000000", "interrupts", 0, 16, 1),
+	CELLS("/reserved-memory/memory@a010000", "reg", 0, 0x0a010000, 0, 0x20000),
+	EMPTY("/reserved-memory/memory@a010000", "no-map"),
+	TEXT("/ptp@a010000", "compatible", "amazon,vmclock"),
+	CELLS("/ptp@a010000", "reg", 0, 0x0a010000, 0, 0x20000),
+	CELLS("/ptp@a010000", "interrupts", 0, 17, 1),
 };
 
 /* A GICv2 machine with nothing that may be left out. */
@@ -147,6 +152,8 @@ static const struct fdt_machine full_machine = {
 	.vmgenid = true,
 	.vmgenid_address = {0x0a000000},
 	.vmgenid_intid = 48,
+	.vmclock = {0x0a010000, 0x20000},
+	.vmclock_intid = 49,
 	.cmdline = "console=ttyAMA0 quiet",
 	.rng_seed = (const u8 *)"fifteen bytes..",
 	.rng_seed_length = 16,
@@ -286,6 +293,10 @@ static void test_refusals(void **state)
 	REFUSED(full_machine, vmgenid_address, GPA(0x0a001000));
 	REFUSED(full_machine, vmgenid_address, GPA(GIB(1)));
 	REFUSED(full_machine, vmgenid_address, GPA(GIB(68) - KIB(64)));
+	REFUSED(full_machine, vmclock_intid, 31);
+	REFUSED(full_machine, vmclock.base, 0x0a011000);
+	REFUSED(full_machine, vmclock.length, 0x1000);
+	REFUSED(full_machine, vmclock.base, GIB(68) - KIB(64));
 	REFUSED(small_machine, cpu_count, 9);
 }
 

@@ -268,13 +268,23 @@ static void test_clone(void **state)
 
 static void test_genid(void **state)
 {
+	const struct vmclock before = double_vms[0].vmclock;
+	char clock[80];
+
 	(void)state;
 	expect("genid one set 01234567-89ab-cdef-0123-456789abcdef\r", "one has a new id");
 	assert_int_equal(double_vms[0].edges, 1);
 	assert_true(double_vms[0].id_before_edge);
+	assert_int_equal(double_vms[0].clock_edges, 1);
+	assert_true(double_vms[0].clock_before_edge);
+	assert_true(double_vms[0].vmclock.marker == before.marker);
+	assert_true(double_vms[0].vmclock.generation != before.generation);
 	expect("genid\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid show\r", "01234567-89ab-cdef-0123-456789abcdef");
 	expect("genid one\r", "01234567-89ab-cdef-0123-456789abcdef");
+	snprintf(clock, sizeof(clock), "VMClock: disruption marker 0x%016llx,",
+		 (unsigned long long)before.marker);
+	expect("genid one\r", clock);
 	expect("genid one set x\r", "error: x is no id");
 	expect("genid one set 01234567-89ab-cdef-0123-456789abcdef\r",
 	       "error: one has that id already");
@@ -285,6 +295,7 @@ static void test_genid(void **state)
 	double_no_entropy = true;
 	expect("genid one rotate\r", "error: no new id for one: no entropy");
 	assert_int_equal(double_vms[0].edges, 2);
+	assert_int_equal(double_vms[0].clock_edges, 2);
 	expect("genid one set\r", "error: wrong arguments");
 }
 
@@ -295,6 +306,8 @@ static void test_id_is_in_no_event(void **state)
 	type("genid one set 01234567-89ab-cdef-0123-456789abcdef\r");
 	assert_non_null(strstr(double_out,
 			       "\x1e{\"event\":\"genid\",\"vm\":\"one\",\"reason\":\"set\"}\n"));
+	assert_non_null(strstr(double_out,
+			       "\x1e{\"event\":\"vmclock\",\"vm\":\"one\",\"reason\":\"set\"}\n"));
 	type("log\r");
 	event_enable(false);
 	assert_null(strstr(double_out, "456789abcdef"));

@@ -67,7 +67,8 @@ static void test_records_round_trip(void **state)
 	d->state = (struct double_state){.value = 0x12345678, .flag = 1};
 	memcpy(id, d->genid.id, sizeof(id));
 	first = save(&length);
-	assert_int_equal(length, 2 * sizeof(struct record_header) + 5 + 16 + 8 + 8 + 4);
+	assert_int_equal(length, 3 * sizeof(struct record_header) + 5 + (16 + 8 + 8 + 4) +
+					 (8 + 8 + 8 + 4 + 4));
 	d->state = (struct double_state){.value = 1, .loads = 7};
 	assert_int_equal(vmgenid_rotate(&d->genid), HV_OK);
 	assert_int_equal(load(first, length), HV_OK);
@@ -228,11 +229,13 @@ static void test_take_and_restore(void **state)
 {
 	struct snapshot *s;
 	u8 old_id[VMGENID_BYTES];
+	struct vmclock old_clock;
 
 	(void)state;
 	d->state.value = 5;
 	d->memory[0] = 0xaa;
 	memcpy(old_id, d->genid.id, sizeof(old_id));
+	old_clock = d->vmclock;
 	s = take("first");
 	assert_int_equal(d->vm.state, VM_RUNNING);
 	d->state.value = 6;
@@ -248,12 +251,28 @@ static void test_take_and_restore(void **state)
 	assert_memory_equal(d->memory + DOUBLE_ADDRESS, d->genid.id, VMGENID_BYTES);
 	assert_int_equal(d->edges, 1);
 	assert_true(d->id_before_edge);
+	assert_true(d->vmclock.marker != old_clock.marker);
+	assert_true(d->vmclock.generation != old_clock.generation);
+	assert_int_equal(d->clock_edges, 1);
+	assert_true(d->clock_before_edge);
+
+	/* The counter was disrupted, and that is all. */
+	assert_int_equal(restore(s, INTENT_MIGRATE, false), HV_OK);
+	assert_memory_equal(d->genid.id, old_id, sizeof(old_id));
+	assert_true(d->vmclock.marker != old_clock.marker);
+	assert_true(d->vmclock.generation == old_clock.generation);
+	assert_int_equal(d->edges, 1);
+	assert_int_equal(d->clock_edges, 2);
+	assert_true(d->clock_before_edge);
 
 	/* The same id comes back, and nobody is told. */
 	assert_int_equal(restore(s, INTENT_RESUME, false), HV_OK);
 	assert_memory_equal(d->genid.id, old_id, sizeof(old_id));
 	assert_memory_equal(d->memory + DOUBLE_ADDRESS, old_id, VMGENID_BYTES);
 	assert_int_equal(d->edges, 1);
+	assert_true(d->vmclock.marker == old_clock.marker);
+	assert_true(d->vmclock.generation == old_clock.generation);
+	assert_int_equal(d->clock_edges, 2);
 }
 
 static void test_state_after_restore(void **state)
@@ -285,6 +304,7 @@ static void test_no_entropy_refuses(void **state)
 	assert_int_equal(d->vm.state, VM_RUNNING);
 	assert_memory_equal(d->genid.id, id, sizeof(id));
 	assert_int_equal(d->edges, 0);
+	assert_int_equal(d->clock_edges, 0);
 	/* An intent that keeps the id needs none. */
 	assert_int_equal(restore(s, INTENT_MIGRATE, false), HV_OK);
 	assert_int_equal(d->state.value, 0);

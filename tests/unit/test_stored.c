@@ -12,6 +12,16 @@ static void assert_id_in_memory(struct vm *vm)
 	assert_memory_equal(id, genid->id, sizeof(id));
 }
 
+/* VMClock's, as the guest sees it. */
+static u64 generation_in_memory(struct vm *vm)
+{
+	struct vmclock_page page;
+
+	assert_int_equal(mem_read(&vm->mem, machine_of(vm)->vmclock.address, &page, sizeof(page)),
+			 HV_OK);
+	return page.vm_generation_counter;
+}
+
 /* ---- whole ones ---- */
 
 static void test_power_off_and_on(void **state)
@@ -32,9 +42,10 @@ static void test_power_off_and_on(void **state)
 	assert_int_equal(snapshot_take(vm, "s", SNAPSHOT_STORED, NULL, &s, why), HV_OK);
 	memcpy(snapshot_id, s->id, sizeof(snapshot_id));
 	assert_memory_equal(vm->lineage.id, s->id, STORE_ID);
-	/* Pages that are zeros are not in it: header, two areas, a list, the filled ones, the id.
+	/* Pages that are zeros are not in it: header, two areas, a list, the filled ones,
+	 * those of the devices.
 	 */
-	assert_int_equal(s->bytes, (4 + ARRAY_COUNT(filled) + 1) * PAGE_SIZE);
+	assert_int_equal(s->bytes, (4 + ARRAY_COUNT(filled) + MACHINE_DEVICE_PAGES) * PAGE_SIZE);
 	fill(vm, LATER);
 	world_reboot();
 
@@ -47,7 +58,7 @@ static void test_power_off_and_on(void **state)
 	assert_string_equal(s->damage, "");
 	assert_memory_equal(s->id, snapshot_id, sizeof(snapshot_id));
 	assert_int_equal(s->parent.name[0], 0);
-	assert_int_equal(s->bytes, (4 + ARRAY_COUNT(filled) + 1) * PAGE_SIZE);
+	assert_int_equal(s->bytes, (4 + ARRAY_COUNT(filled) + MACHINE_DEVICE_PAGES) * PAGE_SIZE);
 	assert_null(s->image.root);
 	fake_machine.counter = 70000;
 	assert_int_equal(restore(INTENT_RESUME), HV_OK);
@@ -58,6 +69,7 @@ static void test_power_off_and_on(void **state)
 	assert_int_equal(machine_crc(vm), crc);
 	assert_memory_equal(machine_of(vm)->genid.id, id, sizeof(id));
 	assert_int_equal(machine_of(vm)->edges, 0);
+	assert_int_equal(machine_of(vm)->clock_edges, 0);
 	assert_int_equal(machine_of(vm)->thing.loads, 1);
 	assert_string_equal(vm->config.kernel, "vmlinuz");
 	assert_string_equal(vm->lineage.name, "s");
@@ -79,6 +91,7 @@ static void test_in_place_with_a_new_id(void **state)
 	assert_memory_not_equal(machine_of(vm)->genid.id, id, sizeof(id));
 	assert_id_in_memory(vm);
 	assert_int_equal(machine_of(vm)->edges, 1);
+	assert_int_equal(machine_of(vm)->clock_edges, 1);
 	/* Memory that was zeros is again. */
 	assert_int_equal(vm->state, VM_RUNNING);
 }
@@ -136,11 +149,16 @@ static void test_clones(void **state)
 		assert_id_in_memory(clones[i]);
 		assert_int_equal(clones[i]->state, VM_RUNNING);
 		assert_int_equal(machine_of(clones[i])->edges, 1);
+		assert_int_equal(machine_of(clones[i])->clock_edges, 1);
+		assert_true(generation_in_memory(clones[i]) != generation_in_memory(vm));
 		assert_memory_not_equal(machine_of(clones[i])->genid.id, machine_of(vm)->genid.id,
 					VMGENID_BYTES);
-		for (u32 j = 0; j < i; j++)
+		for (u32 j = 0; j < i; j++) {
 			assert_memory_not_equal(machine_of(clones[i])->genid.id,
 						machine_of(clones[j])->genid.id, VMGENID_BYTES);
+			assert_true(generation_in_memory(clones[i]) !=
+				    generation_in_memory(clones[j]));
+		}
 	}
 	assert_string_equal(clones[0]->config.name, "one-1");
 	assert_string_equal(clones[2]->config.name, "one-3");

@@ -6,6 +6,7 @@
 #ifndef VM_DOUBLES_H
 #define VM_DOUBLES_H
 
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <internal/arch.h>
 #include <internal/console.h>
@@ -23,8 +24,9 @@
 
 #include "host_pages.h"
 
-#define DOUBLE_MEMORY  64
-#define DOUBLE_ADDRESS 16 /* of the id, in that memory */
+#define DOUBLE_MEMORY  8192
+#define DOUBLE_ADDRESS 16   /* of the id, in that memory */
+#define DOUBLE_CLOCK   4096 /* of VMClock's page */
 
 /* ---- host ---- */
 
@@ -128,10 +130,13 @@ struct double_vm {
 	struct vm vm;
 	struct vcpu vcpu;
 	struct vmgenid genid;
+	struct vmclock vmclock;
 	struct double_state state;
-	u8 memory[DOUBLE_MEMORY];
+	u8 memory[DOUBLE_MEMORY] __attribute__((aligned(8)));
 	u32 edges; /* on the line of the id */
 	bool id_before_edge;
+	u32 clock_edges; /* on VMClock's line */
+	bool clock_before_edge;
 };
 
 static struct double_vm double_vms[8];
@@ -208,7 +213,22 @@ static void double_line_set(void *ctx, u32 number, bool level)
 	d->id_before_edge = !memcmp(d->memory + DOUBLE_ADDRESS, d->genid.id, VMGENID_BYTES);
 }
 
+static void double_clock_line_set(void *ctx, u32 number, bool level)
+{
+	struct double_vm *d = ctx;
+	const struct vmclock_page *page = (const void *)(d->memory + DOUBLE_CLOCK);
+
+	(void)number;
+	if (!level)
+		return;
+	d->clock_edges++;
+	d->clock_before_edge = page->seq_count == d->vmclock.seq_count &&
+			       page->disruption_marker == d->vmclock.marker &&
+			       page->vm_generation_counter == d->vmclock.generation;
+}
+
 static const struct irq_chip double_chip = {.set = double_line_set};
+static const struct irq_chip double_clock_chip = {.set = double_clock_line_set};
 
 /* A VM that nothing was loaded into, at the end of the list. */
 static inline struct double_vm *double_make(const char *name)
@@ -233,10 +253,16 @@ static inline struct double_vm *double_make(const char *name)
 	d->genid.rng = &vm->rng;
 	d->genid.address = GPA(DOUBLE_ADDRESS);
 	d->genid.line = (struct irq_line){.chip = &double_chip, .ctx = d};
+	vm->vmclock = &d->vmclock;
+	d->vmclock.mem = &vm->guest_mem;
+	d->vmclock.rng = &vm->rng;
+	d->vmclock.address = GPA(DOUBLE_CLOCK);
+	d->vmclock.line = (struct irq_line){.chip = &double_clock_chip, .ctx = d};
 	vm->mem.root = (u64 *)(void *)d->memory;
 	vm->records[0] = (struct vm_record){.desc = &double_desc, .obj = &d->state};
 	vm->records[1] = (struct vm_record){.desc = &vmgenid_state, .obj = &d->genid};
-	vm->record_count = 2;
+	vm->records[2] = (struct vm_record){.desc = &vmclock_state, .obj = &d->vmclock};
+	vm->record_count = 3;
 	while (*link)
 		link = &(*link)->next;
 	*link = vm;
@@ -259,7 +285,7 @@ static inline void double_reset(u32 count)
 		struct double_vm *d = double_make(names[i]);
 
 		d->vm.state = VM_RUNNING;
-		if (vmgenid_rotate(&d->genid))
+		if (vmgenid_rotate(&d->genid) || vmclock_activate(&d->vmclock))
 			abort();
 	}
 }

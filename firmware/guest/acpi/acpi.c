@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dsdt_aml.h"
+#include "ssdt_vmclock_aml.h"
 #include "ssdt_vmgenid_aml.h"
 
 #define PACKED __attribute__((packed))
@@ -263,22 +264,46 @@ static u64 put_dsdt(struct writer *w)
 	return put_aml(w, aml, sizeof(aml));
 }
 
+/* An integer of a table that the machine gives. */
+struct patch {
+	const char *name;
+	u32 value;
+};
+
+/* The same with the integers that are named in @patches set. */
+static u64 put_patched(struct writer *w, u8 *aml, size_t length, const struct patch *patches,
+		       size_t count)
+{
+	for (size_t i = 0; i < count && w->err == HV_OK; i++)
+		w->err = acpi_patch_u32(aml, length, patches[i].name, patches[i].value);
+	return put_aml(w, aml, length);
+}
+
 static u64 put_ssdt_vmgenid(struct writer *w, const struct acpi_machine *machine)
 {
 	u8 aml[sizeof(ssdt_vmgenid_aml)];
-	const struct {
-		const char *name;
-		u32 value;
-	} patches[] = {
+	const struct patch patches[] = {
 		{"VGLO", (u32)machine->vmgenid_address.v},
 		{"VGHI", (u32)(machine->vmgenid_address.v >> 32)},
 		{"GIRQ", machine->vmgenid_gsi},
 	};
 
 	memcpy(aml, ssdt_vmgenid_aml, sizeof(aml));
-	for (size_t i = 0; i < ARRAY_COUNT(patches) && w->err == HV_OK; i++)
-		w->err = acpi_patch_u32(aml, sizeof(aml), patches[i].name, patches[i].value);
-	return put_aml(w, aml, sizeof(aml));
+	return put_patched(w, aml, sizeof(aml), patches, ARRAY_COUNT(patches));
+}
+
+static u64 put_ssdt_vmclock(struct writer *w, const struct acpi_machine *machine)
+{
+	u8 aml[sizeof(ssdt_vmclock_aml)];
+	const struct patch patches[] = {
+		{"VCLO", (u32)machine->vmclock.base},
+		{"VCHI", (u32)(machine->vmclock.base >> 32)},
+		{"VCSZ", (u32)machine->vmclock.length},
+		{"CIRQ", machine->vmclock_gsi},
+	};
+
+	memcpy(aml, ssdt_vmclock_aml, sizeof(aml));
+	return put_patched(w, aml, sizeof(aml), patches, ARRAY_COUNT(patches));
 }
 
 static u64 put_fadt(struct writer *w, const struct acpi_machine *machine, u64 dsdt)
@@ -381,7 +406,7 @@ enum hv_error acpi_build(const struct acpi_machine *machine, const struct guest_
 			 gpa_t base, u64 room, gpa_t *rsdp, u64 *used)
 {
 	struct writer w = {.mem = mem};
-	u64 tables[3];
+	u64 tables[4];
 	size_t count = 0;
 
 	if (base.v % TABLE_ALIGN != 0 || room > UINT64_MAX - base.v || machine->cpu_count == 0 ||
@@ -399,6 +424,8 @@ enum hv_error acpi_build(const struct acpi_machine *machine, const struct guest_
 	tables[count++] = put_madt(&w, machine);
 	if (machine->vmgenid)
 		tables[count++] = put_ssdt_vmgenid(&w, machine);
+	if (machine->vmclock.length)
+		tables[count++] = put_ssdt_vmclock(&w, machine);
 	/* The pointer comes last, so that there is none to tables that are not complete. */
 	write_rsdp(&w, base.v, put_xsdt(&w, tables, count));
 	if (w.err != HV_OK) {

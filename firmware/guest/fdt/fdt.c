@@ -225,29 +225,58 @@ static void put_testdev(struct writer *w, const struct fdt_machine *m)
 	end(w);
 }
 
-/*
- * Binding rng/microsoft,vmgenid.yaml; reserved-memory/reserved-memory.yaml. Linux maps the id only
- * if it doesn't take its memory for RAM, hence no-map.
- */
-static void put_vmgenid(struct writer *w, const struct fdt_machine *m)
+static void put_reserved(struct writer *w, const struct guest_range *page)
 {
-	const struct guest_range page = {m->vmgenid_address.v, DEVICE_PAGE};
-	const struct guest_range id = {m->vmgenid_address.v, VMGENID_BYTES};
-
-	begin(w, "reserved-memory");
-	put_sizes(w, 2, 2);
-	put_empty(w, "ranges");
-	begin_at(w, "memory", page.base);
-	put_reg(w, &page);
+	begin_at(w, "memory", page->base);
+	put_reg(w, page);
 	put_empty(w, "no-map");
 	end(w);
-	end(w);
+}
+
+/* Binding rng/microsoft,vmgenid.yaml. */
+static void put_vmgenid(struct writer *w, const struct fdt_machine *m)
+{
+	const struct guest_range id = {m->vmgenid_address.v, VMGENID_BYTES};
 
 	begin_at(w, "rng", id.base);
 	put_string(w, "compatible", "microsoft,vmgenid");
 	put_reg(w, &id);
 	put_spi(w, m->vmgenid_intid, GIC_EDGE_RISING);
 	end(w);
+}
+
+/* Binding ptp/amazon,vmclock.yaml. */
+static void put_vmclock(struct writer *w, const struct fdt_machine *m)
+{
+	begin_at(w, "ptp", m->vmclock.base);
+	put_string(w, "compatible", "amazon,vmclock");
+	put_reg(w, &m->vmclock);
+	put_spi(w, m->vmclock_intid, GIC_EDGE_RISING);
+	end(w);
+}
+
+/*
+ * Schema reserved-memory/reserved-memory.yaml: the memory of the two devices. Linux maps the id
+ * only if it doesn't take its memory for RAM, hence no-map.
+ */
+static void put_told(struct writer *w, const struct fdt_machine *m)
+{
+	const struct guest_range page = {m->vmgenid_address.v, DEVICE_PAGE};
+
+	if (!m->vmgenid && !m->vmclock.length)
+		return;
+	begin(w, "reserved-memory");
+	put_sizes(w, 2, 2);
+	put_empty(w, "ranges");
+	if (m->vmgenid)
+		put_reserved(w, &page);
+	if (m->vmclock.length)
+		put_reserved(w, &m->vmclock);
+	end(w);
+	if (m->vmgenid)
+		put_vmgenid(w, m);
+	if (m->vmclock.length)
+		put_vmclock(w, m);
 }
 
 static void put_root(struct writer *w, const struct fdt_machine *m)
@@ -265,30 +294,33 @@ static void put_root(struct writer *w, const struct fdt_machine *m)
 	put_uart(w, m);
 	if (m->testdev.length)
 		put_testdev(w, m);
-	if (m->vmgenid)
-		put_vmgenid(w, m);
+	put_told(w, m);
 	end(w);
 }
 
-static bool vmgenid_ok(const struct fdt_machine *m)
+/* Whole pages of any size that a guest may use, none of them RAM, and a shared interrupt. */
+static bool told_ok(const struct fdt_machine *m, const struct guest_range *pages, u32 intid)
 {
-	u64 page = m->vmgenid_address.v;
-
-	if (page % DEVICE_PAGE || m->vmgenid_intid < INTID_SPI_BASE)
+	if (pages->base % DEVICE_PAGE || pages->length % DEVICE_PAGE || intid < INTID_SPI_BASE)
 		return false;
 	for (u32 i = 0; i < m->ram_count; i++)
-		if (page < m->ram[i].base + m->ram[i].length && m->ram[i].base < page + DEVICE_PAGE)
+		if (pages->base < m->ram[i].base + m->ram[i].length &&
+		    m->ram[i].base < pages->base + pages->length)
 			return false;
 	return true;
 }
 
 static bool machine_ok(const struct fdt_machine *m)
 {
+	const struct guest_range id_page = {m->vmgenid_address.v, DEVICE_PAGE};
+
 	if (m->ram_count == 0 || m->cpu_count == 0 || m->uart_intid < INTID_SPI_BASE)
 		return false;
 	if (m->gic_version != 3 && (m->gic_version != 2 || m->cpu_count > GIC_V2_CPU_MAX))
 		return false;
-	return !m->vmgenid || vmgenid_ok(m);
+	if (m->vmgenid && !told_ok(m, &id_page, m->vmgenid_intid))
+		return false;
+	return !m->vmclock.length || told_ok(m, &m->vmclock, m->vmclock_intid);
 }
 
 enum hv_error fdt_build(const struct fdt_machine *machine, void *buf, size_t room, size_t *used)

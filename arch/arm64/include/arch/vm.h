@@ -6,6 +6,7 @@
 #include <devices/testdev.h>
 #include <devices/uart_pl011.h>
 #include <devices/vgic.h>
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <hv/types.h>
 
@@ -36,6 +37,7 @@ struct vm_arch {
 	struct uart_pl011 uart;
 	struct testdev testdev;
 	struct vmgenid genid;
+	struct vmclock vmclock;
 	u32 vmid; /* [c] */
 };
 

@@ -10,6 +10,7 @@
 #include <devices/uart_16550.h>
 #include <devices/vapic.h>
 #include <devices/vioapic.h>
+#include <devices/vmclock.h>
 #include <devices/vmgenid.h>
 #include <hv/types.h>
 
@@ -54,6 +55,7 @@ struct vm_arch {
 	struct power power;
 	struct testdev testdev;
 	struct vmgenid genid;
+	struct vmclock vmclock;
 };
 
 #endif

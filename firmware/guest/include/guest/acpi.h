@@ -6,6 +6,7 @@
 #ifndef GUEST_ACPI_H
 #define GUEST_ACPI_H
 
+#include <guest/range.h>
 #include <hv/error.h>
 #include <hv/mem.h>
 #include <hv/types.h>
@@ -27,6 +28,8 @@ struct acpi_machine {
 	bool vmgenid;   /* the members below hold */
 	gpa_t vmgenid_address;
 	u32 vmgenid_gsi;
+	struct guest_range vmclock; /* length 0: none */
+	u32 vmclock_gsi;
 };
 
 /*

@@ -25,6 +25,8 @@ struct fdt_machine {
 	bool vmgenid;               /* the members below hold */
 	gpa_t vmgenid_address;      /* in memory of its own, VMGENID's 64 KiB, not part of RAM */
 	u32 vmgenid_intid;
+	struct guest_range vmclock; /* likewise; length 0: none */
+	u32 vmclock_intid;
 	const char *cmdline; /* NULL: empty */
 	const u8 *rng_seed;  /* drawn anew for every boot; NULL: none */
 	size_t rng_seed_length;
