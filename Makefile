@@ -522,16 +522,25 @@ $(KERNELS) $(GUEST)/busybox &:
 $(GUEST)/initrd: $(GUEST)/busybox $(wildcard tests/demo/*)
 	@tests/demo/mkinitramfs $@ $< $(CC)
 
-# What the tests' machines need beyond the machine's own packages: see qemu-runner/fetch.
-MACHINES_arm64 := qemu-10 firmware-trixie
+# What the tests need beyond the machine's own packages: see qemu-runner/fetch.
+MACHINES_x86_64 := linux-7 ptp_vmclock
+MACHINES_arm64 := linux-7 qemu-10 firmware-trixie
+
+# For the kernel that has VMClock: a program that uses it, and its driver where that is a module.
+VMCLOCK_x86_64 := $(GUEST)/ptp_vmclock.ko.xz
+VMCLOCK_PARTS := tests/demo/vmclock.c $(VMCLOCK_$(ARCH))
+$(VMCLOCK_x86_64):
+	@qemu-runner/fetch --arch x86_64 ptp_vmclock
+$(GUEST)/initrd-7: $(GUEST)/busybox $(wildcard tests/demo/*) $(VMCLOCK_$(ARCH))
+	@tests/demo/mkinitramfs $@ $< $(CC) $(VMCLOCK_PARTS)
 
 # Every architecture, unless one is named.
 TEST_ARCHES := $(if $(filter file,$(origin ARCH)),$(ARCHES),$(ARCH))
 
 .PHONY: guests machines run test bench image
 guests: $(KERNELS) $(GUEST)/initrd
-machines:
-	@$(if $(MACHINES_$(ARCH)),qemu-runner/fetch --arch $(ARCH) $(MACHINES_$(ARCH)))
+machines: $(GUEST)/initrd-7
+	@qemu-runner/fetch --arch $(ARCH) $(MACHINES_$(ARCH))
 
 # The packages first: nothing else can be made without them.
 run: deps
