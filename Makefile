@@ -228,8 +228,8 @@ HV_SOURCES := $(call find,hv,*.c)
 DEVICES_SOURCES := $(call find,devices,*.c)
 GUEST_SOURCES := $(call find,firmware/guest,*.c)
 # What of the firmware to the guest only one architecture has; all else is for every one.
-GUEST_ONLY_x86_64 := $(addprefix firmware/guest/,acpi/% boot/x86/%)
-GUEST_ONLY_arm64 := $(addprefix firmware/guest/,fdt/% boot/image.c)
+GUEST_ONLY_x86_64 := $(addprefix firmware/guest/,acpi/acpi_x86.c boot/x86/%)
+GUEST_ONLY_arm64 := $(addprefix firmware/guest/,acpi/acpi_arm64.c fdt/% boot/efi.c boot/image.c)
 GUEST_OTHERS := $(foreach arch,$(filter-out $(ARCH),$(ARCHES)),$(GUEST_ONLY_$(arch)))
 ARCH_SOURCES := $(call find,arch/$(ARCH),*.c) $(call find,arch/$(ARCH),*.S)
 HOST_SOURCES := $(filter-out firmware/host/arch_%,$(wildcard firmware/host/*.c)) \
@@ -253,7 +253,7 @@ $(OUT)/hv/version.o: $(B)/build-id
 
 $(PRODUCT_OBJECTS): $(NEWLIB_STAMP)
 $(PRODUCT_OBJECTS): | $(INIH_DIR)/ini.c $(FDT_DIR)/libfdt.h $(EFI_CRT)
-$(filter %/acpi.o,$(PRODUCT_OBJECTS)): | $(AML_HEADERS)
+$(filter $(OUT)/firmware/guest/acpi/%.o,$(PRODUCT_OBJECTS)): | $(AML_HEADERS)
 
 $(OUT)/%.o: %.c Makefile
 	@echo "  CC        $@"

@@ -260,15 +260,26 @@ static void set_intent(struct parser *p, const char *value)
 		p->vm.intent = intent;
 }
 
+static void set_firmware(struct parser *p, const char *value)
+{
+	if (strcmp(value, "fdt") && strcmp(value, "acpi"))
+		mistake(p, "%s:%u: firmware is wrong (" WORD "); fdt, acpi", p->file, p->line,
+			value);
+	else
+		p->vm.firmware = strcmp(value, "fdt") ? FIRMWARE_ACPI : FIRMWARE_FDT;
+}
+
 static const struct key vm_keys[] = {
-	{"memory", set_memory},   {"vcpus", set_vcpus},     {"kernel", set_kernel},
-	{"initrd", set_initrd},   {"cmdline", set_cmdline}, {"testdev", set_testdev},
-	{"restore", set_restore}, {"intent", set_intent},   {"paused", set_paused},
+	{"memory", set_memory},     {"vcpus", set_vcpus},     {"kernel", set_kernel},
+	{"initrd", set_initrd},     {"cmdline", set_cmdline}, {"testdev", set_testdev},
+	{"restore", set_restore},   {"intent", set_intent},   {"paused", set_paused},
+	{"firmware", set_firmware},
 };
 
 static const struct key_table vm_table = {
 	.section = "vm",
-	.names = "memory, vcpus, kernel, initrd, cmdline, testdev, restore, intent, paused",
+	.names = "memory, vcpus, kernel, initrd, cmdline, testdev, restore, intent, paused, "
+		 "firmware",
 	.keys = vm_keys,
 	.count = ARRAY_COUNT(vm_keys),
 };
@@ -610,7 +621,8 @@ static enum hv_error vm_config_check(const void *obj, const char **why)
 	TRANSIENT(struct vm_config, restore, "each start says it anew")                            \
 	TRANSIENT(struct vm_config, intent, "each restore says it anew")                           \
 	TRANSIENT(struct vm_config, paused, "each start says it anew")                             \
-	TRANSIENT(struct vm_config, pad2, "padding")
+	TRANSIENT(struct vm_config, pad2, "padding")                                               \
+	TRANSIENT(struct vm_config, firmware, "saved by the machine of an architecture with both")
 
 STATE_DEFINE(vm_config_state, "config", 1, struct vm_config, VM_CONFIG_FIELDS,
 	     .check = vm_config_check);

@@ -135,6 +135,29 @@ static enum hv_error add_uart(struct vm *vm)
 	return io_register(&vm->io, &region);
 }
 
+static enum hv_error firmware_check(const void *obj, const char **why)
+{
+	const struct arm64_firmware *firmware = obj;
+
+	if (firmware->kind == FIRMWARE_FDT || firmware->kind == FIRMWARE_ACPI)
+		return HV_OK;
+	*why = "it is neither a devicetree nor ACPI";
+	return HV_EINVALID;
+}
+
+#define ARM64_FIRMWARE_FIELDS(SAVED, TRANSIENT) SAVED(struct arm64_firmware, kind)
+
+STATE_DEFINE(firmware_state, "firmware", 1, struct arm64_firmware, ARM64_FIRMWARE_FIELDS,
+	     .check = firmware_check);
+
+static void add_firmware(struct vm *vm)
+{
+	struct arm64_firmware *firmware = &vm->arch.firmware;
+
+	firmware->kind = vm->config.firmware == FIRMWARE_ACPI ? FIRMWARE_ACPI : FIRMWARE_FDT;
+	vm_record_add(vm, &firmware_state, firmware, 0);
+}
+
 static enum hv_error take_vmid(struct vm *vm)
 {
 	for (u32 i = 1; i < VMID_COUNT; i++) {
@@ -181,6 +204,7 @@ enum hv_error arch_vm_init(struct vm *vm)
 		err = platform_add_clock(vm, &arch->vmclock);
 	if (err)
 		return err;
+	add_firmware(vm);
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
 		timer_init_vcpu(&vm->vcpus[i]);
 		vm_record_add(vm, &arm64_state_desc, &vm->vcpus[i].arch.state, i);
@@ -240,6 +264,7 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		.kernel = &kernel,
 		.initrd = vm->config.initrd[0] ? &initrd : NULL,
 		.machine = &machine,
+		.acpi = arch->firmware.kind == FIRMWARE_ACPI,
 		.page_sizes = KIB(4) | KIB(64),
 	};
 

@@ -208,6 +208,12 @@ enum hv_error arch_vm_init(struct vm *vm)
 	enum hv_error err;
 
 	platform_init(vm, &platform_map);
+	if (vm->config.firmware == FIRMWARE_FDT) {
+		log_error("%s: firmware = fdt is for arm64 alone; leave it out of anew.conf, a "
+			  "guest on x86_64 has ACPI",
+			  vm->config.name);
+		return HV_EUNSUPPORTED;
+	}
 	err = add_memory(vm);
 	if (!err)
 		err = add_regions(vm);
@@ -347,11 +353,11 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		.sleep_status_port = PORT_SLEEP_STATUS,
 		.reset_port = PORT_RESET,
 		.reset_value = POWER_RESET_VALUE,
-		.vmgenid = true,
-		.vmgenid_address = arch->genid.address,
-		.vmgenid_gsi = arch->genid.line_number,
-		.vmclock = {arch->vmclock.address.v, arch->vmclock.region},
-		.vmclock_gsi = arch->vmclock.line_number,
+		.told = {.vmgenid = true,
+			 .vmgenid_address = arch->genid.address,
+			 .vmgenid_gsi = arch->genid.line_number,
+			 .vmclock = {arch->vmclock.address.v, arch->vmclock.region},
+			 .vmclock_gsi = arch->vmclock.line_number},
 	};
 	struct boot_file kernel, initrd;
 	struct e820_map map;

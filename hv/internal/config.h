@@ -14,6 +14,13 @@
 #define CONFIG_CMDLINE_MAX 1024
 #define CONFIG_TEXT_MAX    KIB(64) /* size of anew.conf that is still read, bytes */
 
+/* What a guest is told of its machine by. */
+enum vm_firmware {
+	FIRMWARE_USUAL, /* on its architecture */
+	FIRMWARE_FDT,
+	FIRMWARE_ACPI,
+};
+
 struct vm_config {
 	char name[CONFIG_NAME_MAX];
 	u64 memory; /* bytes, whole MiB */
@@ -25,13 +32,14 @@ struct vm_config {
 	u8 pad[3];
 	u32 line; /* in the file, of the section */
 	/*
-	 * The snapshot that it begins as, which then says all of the above but the name; empty: it
-	 * boots its kernel. And why, and whether it is left paused.
+	 * The snapshot that it begins as, which then says all of the above but the name, and the
+	 * firmware; empty: it boots its kernel. And why, and whether it is left paused.
 	 */
 	char restore[CONFIG_NAME_MAX];
 	u32 intent; /* enum restore_intent; INTENT_COUNT without restore */
 	bool paused;
-	u8 pad2[7];
+	u8 pad2[3];
+	u32 firmware; /* enum vm_firmware */
 };
 
 /* What of it a snapshot on a volume has, as record `config`. */

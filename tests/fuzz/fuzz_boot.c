@@ -196,6 +196,7 @@ static enum hv_error load_arm64(const u8 *data, size_t size, const struct boot_f
 		.kernel = kernel,
 		.initrd = initrd,
 		.machine = &machine,
+		.acpi = data[0] & SEED,
 		.page_sizes = data[0] & PAGES_16 ? KIB(16) : KIB(4) | KIB(64),
 	};
 	struct image_entry entry;

@@ -4,7 +4,7 @@
 import time
 import unittest
 
-from support import GUID, MACHINES, SystemTest, for_machines
+from support import ARCHES, GUID, MACHINES, READY, RESEED, SystemTest, for_machines
 
 EVERY_KIND = [(arch, model) for arch, model in MACHINES if arch == "arm64"]
 BOOTARGS = "what anew was told  with spaces"
@@ -53,6 +53,65 @@ class Payloads:
         m.expect(r"^payload: result 0$")
 
 
+class Acpi:
+    """A guest that is told of its machine by ACPI, and not by a devicetree."""
+
+    cmdline = f"{ARCHES['arm64'].cmdline} acpi=force"
+    files = ("kernel", "vmlinuz-6.12"), ("initrd", "initrd")
+
+    def booted(self, **options):
+        """A machine whose demo guest has ACPI."""
+        conf = ("[vm demo]\nmemory = 256M\nkernel = kernel\ninitrd = initrd\n"
+                f"cmdline = {self.cmdline}\nfirmware = acpi\n")
+        return self.demo(conf=conf, files={name: self.guests / file for name, file in self.files},
+                         deadline=600, **options)
+
+    def check_acpi(self, m):
+        """The guest's kernel uses the tables, and has nothing else to go by."""
+        m.skip_output()
+        m.guest("echo $(ls /sys/firmware/acpi/tables); ls /proc/device-tree")
+        m.expect(r"^APIC DSDT FACP GTDT SPCR SSDT1 SSDT2 data dynamic$", 60)
+        m.expect(r"/proc/device-tree: No such file or directory$", 60)
+
+    def test_restore(self):
+        m = self.booted()
+        self.check_acpi(m)
+        ids = [self.guest_id(m)]
+        self.assertEqual(ids[0], self.shown_id(m))
+        m.monitor("snapshot demo s1 --memory")
+        for _ in range(2):
+            m.skip_output()
+            m.monitor("restore s1 --intent rollback")
+            m.event("restored", 30, intent="rollback")
+            m.focus_guest()
+            m.expect(RESEED, 60)
+            ids.append(self.guest_id(m))
+            self.assertEqual(ids[-1], self.shown_id(m))
+        self.assertEqual(len(set(ids)), 3)
+        m.guest("poweroff -f")
+        m.event("vm", 60, vm="demo", state="off")
+
+    def test_a_reset_after_a_restore(self):
+        """What the firmware is comes with the snapshot, whatever the VM's configuration says."""
+        m = self.booted(slack=300)
+        before = self.guest_id(m)
+        self.assertNotIn("error:", m.monitor("snapshot demo s1", 240))
+        m.kill()
+        again = self.demo_of(self.logs / "disk.img")
+        self.assertEqual(self.guest_id(again), before)
+        again.guest("reboot -f")
+        again.expect(READY, 120)
+        self.check_acpi(again)
+        self.assertEqual(self.guest_id(again), before)
+
+    def demo_of(self, disk):
+        """A machine with the guest of the snapshot `s1` on @disk."""
+        conf = "[vm demo]\nrestore = s1\nintent = resume\nfirmware = fdt\n"
+        m = self.machine(disk=disk, conf=conf, logs=self.logs / "again", deadline=600)
+        m.event("restored", 120, intent="resume")
+        return m
+
+
 class BadGuests:
     """A guest that breaks itself breaks nothing else; the monitor answers."""
 
@@ -74,6 +133,7 @@ class BadGuests:
 
 for_machines(EVERY_KIND, Payloads, globals())
 for_machines(EVERY_KIND, BadGuests, globals())
+for_machines(EVERY_KIND, Acpi, globals())
 
 
 class Machines(SystemTest):

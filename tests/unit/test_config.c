@@ -185,6 +185,20 @@ static void test_restore(void **state)
 	}
 }
 
+static void test_firmware(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("[vm a]\nkernel=k\nfirmware = acpi\n"
+			       "[vm b]\nkernel=k\nfirmware=fdt\n[vm c]\nkernel=k\n"),
+			 HV_OK);
+	assert_int_equal(config.vms[0].firmware, FIRMWARE_ACPI);
+	assert_int_equal(config.vms[1].firmware, FIRMWARE_FDT);
+	assert_int_equal(config.vms[2].firmware, FIRMWARE_USUAL);
+	refuse("[vm a]\nkernel=k\nfirmware=uefi\n",
+	       "anew.conf:3: firmware is wrong (uefi); fdt, acpi");
+	refuse("[vm a]\nkernel=k\nfirmware=\n", "firmware is wrong (); fdt, acpi");
+}
+
 static void test_restore_mistakes(void **state)
 {
 	(void)state;
@@ -301,6 +315,7 @@ static void test_record(void **state)
 	vm.line = 7;
 	strcpy(vm.restore, "s");
 	vm.paused = true;
+	vm.firmware = FIRMWARE_ACPI;
 	state_pack(&vm_config_state, &vm, packed);
 	memset(&loaded, 0, sizeof(loaded));
 	state_unpack(&vm_config_state, &loaded, packed);
@@ -429,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_others_are_kept),
 		cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_firmware),
 		cmocka_unit_test(test_restore_mistakes),
 		cmocka_unit_test(test_intents_in_one_line),
 		cmocka_unit_test(test_snapshots),

@@ -181,6 +181,11 @@ static void test_places(void **state)
 	set64(kernel_bytes + 16, RAM - MIB(3) - KIB(64));
 	expect_boot();
 	check_boot(RAM_BASE, RAM - MIB(3) - KIB(64));
+	/* And so do the tables of EFI, or not. */
+	request.acpi = true;
+	expect_refusal(HV_ENO_SPACE, "does not fit: needs 65 MiB, the VM has 64 MiB");
+	set64(kernel_bytes + 16, RAM - MIB(3) - KIB(128));
+	expect_boot();
 	/* RAM before the first multiple of 2 MiB is for the initrd alone. */
 	setup_ram(RAM_BASE + MIB(1), RAM);
 	set64(kernel_bytes + 16, RAM - MIB(1) - KIB(64));
@@ -195,6 +200,121 @@ static void test_places(void **state)
 	expect_boot();
 	set64(kernel_bytes + 24, 0x6);
 	expect_boot();
+}
+
+/* UEFI 2.10, 4.2.1: with polynomial 0x04c11db7, most significant bit first, bits turned round. */
+static u32 turned(u32 value, u32 bits)
+{
+	u32 result = 0;
+
+	for (u32 i = 0; i < bits; i++)
+		result |= (value >> i & 1) << (bits - 1 - i);
+	return result;
+}
+
+static u32 efi_crc(const u8 *bytes, u32 length)
+{
+	u32 crc = UINT32_MAX;
+
+	for (u32 i = 0; i < length; i++) {
+		crc ^= turned(i >= 16 && i < 20 ? 0 : bytes[i], 8) << 24;
+		for (u32 bit = 0; bit < 8; bit++)
+			crc = crc << 1 ^ (crc >> 31 ? 0x04c11db7 : 0);
+	}
+	return ~turned(crc, 32);
+}
+
+/* The configuration table whose GUID begins with @guid. */
+static u64 configuration(u64 system, u32 guid)
+{
+	for (u64 i = 0; i < ram64(system + 104); i++) {
+		u64 at = ram64(system + 112) + 24 * i;
+
+		if (ram32(at) == guid)
+			return ram64(at + 16);
+	}
+	fail_msg("no configuration table %x", guid);
+	return 0;
+}
+
+static u32 chosen32(const char *name)
+{
+	const void *fdt = ram_at(entry.x0);
+	int length;
+	const void *value = fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), name, &length);
+
+	return value && length == 4 ? fdt32_ld(value) : 0;
+}
+
+/* All RAM is in the map once, as free but for EFI's own; and what devices have is reserved. */
+static void check_map(u64 area)
+{
+	u64 map = chosen64("linux,uefi-mmap-start"), next = 0, ram_bytes = 0;
+	u32 count = chosen32("linux,uefi-mmap-size") / 40, reserved = 0;
+
+	assert_int_equal(chosen32("linux,uefi-mmap-size") % 40, 0);
+	assert_int_equal(chosen32("linux,uefi-mmap-desc-size"), 40);
+	assert_int_equal(chosen32("linux,uefi-mmap-desc-ver"), 1);
+	for (u32 i = 0; i < count; i++) {
+		u64 at = map + 40 * i, base = ram64(at + 8), length = ram64(at + 24) * PAGE_SIZE;
+		u32 type = ram32(at);
+
+		assert_true(base >= next && length > 0);
+		next = base + length;
+		assert_int_equal(ram64(at + 32), 8);
+		if (type == 0) {
+			reserved++;
+			assert_true(base == 0x0a000000 || base == 0x0a010000);
+			assert_int_equal(length, 0x10000);
+			continue;
+		}
+		assert_true(in_ranges(base, length));
+		assert_int_equal(type, base == area ? 9 : 7);
+		assert_true(base == area || next <= area || base >= area + KIB(64));
+		ram_bytes += length;
+	}
+	assert_int_equal(reserved, 2);
+	assert_int_equal(ram_bytes, RAM);
+}
+
+/* Told of by EFI: the devicetree has nothing but the way to it, and it is where nothing else is. */
+static void test_acpi(void **state)
+{
+	u64 system, acpi, properties;
+	const void *fdt;
+
+	(void)state;
+	request.acpi = true;
+	machine.vmgenid = true;
+	machine.vmgenid_address = GPA(0x0a000000);
+	machine.vmgenid_intid = 48;
+	machine.vmclock = (struct guest_range){0x0a010000, 0x10000};
+	machine.vmclock_intid = 49;
+	expect_boot();
+	check_boot(RAM_BASE, IMAGE_SIZE);
+	fdt = ram_at(entry.x0);
+	assert_true(fdt_first_subnode(fdt, 0) == fdt_path_offset(fdt, "/chosen"));
+	assert_true(fdt_next_subnode(fdt, fdt_path_offset(fdt, "/chosen")) < 0);
+	assert_int_equal(chosen32("linux,uefi-secure-boot"), 2);
+	system = chosen64("linux,uefi-system-table");
+	assert_int_equal(system, entry.x0 + KIB(64));
+	assert_int_equal(system % KIB(64), 0);
+	assert_true(system + KIB(64) <= chosen64("linux,initrd-start"));
+	assert_memory_equal(ram_at(system), "IBI SYST", 8);
+	assert_int_equal(ram32(system + 12), 120);
+	assert_int_equal(ram32(system + 16), efi_crc(ram_at(system), 120));
+	/* Neither services nor consoles. */
+	for (u32 at = 40; at < 104; at += 8)
+		assert_int_equal(ram64(system + at), 0);
+	assert_memory_equal(ram_at(ram64(system + 24)), u"anew", 10);
+	acpi = configuration(system, 0x8868e871);
+	assert_memory_equal(ram_at(acpi), "RSD PTR ", 8);
+	assert_true(acpi >= system && acpi < system + KIB(64));
+	properties = configuration(system, 0xeb66918a);
+	assert_int_equal(ram32(properties), 1 | 8 << 16);
+	assert_int_equal(ram32(properties + 4), 0);
+	check_map(system);
+	check_failures();
 }
 
 /* More RAM than may hold the devicetree of an old kernel, and than an initrd may be away. */
@@ -368,6 +488,10 @@ static void test_other_refusals(void **state)
 	machine.gic_version = 1;
 	expect_refusal_of("devicetree: ", HV_EINVALID, "can't be described");
 	setup(state);
+	request.acpi = true;
+	machine.cpu_count = 17;
+	expect_refusal_of("ACPI tables: ", HV_EINVALID, "(17 CPUs, at most 16)");
+	setup(state);
 	machine.rng_seed_length = KIB(64);
 	machine.rng_seed = kernel_bytes;
 	expect_refusal_of("devicetree: ", HV_ENO_SPACE, "FDT_ERR_NOSPACE");
@@ -378,6 +502,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_image, setup),
 		cmocka_unit_test_setup(test_without, setup),
+		cmocka_unit_test_setup(test_acpi, setup),
 		cmocka_unit_test_setup(test_places, setup),
 		cmocka_unit_test_setup(test_windows, setup),
 		cmocka_unit_test_setup(test_header_refusals, setup),

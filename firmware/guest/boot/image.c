@@ -3,6 +3,7 @@
  * Linux for arm64. Header, names and rules are those of the kernel's
  * Documentation/arch/arm64/booting.rst, sections 2 to 4.
  */
+#include <guest/efi.h>
 #include <guest/image.h>
 #include <string.h>
 
@@ -188,27 +189,34 @@ static enum hv_error place_kernel(struct loader *l)
 }
 
 /*
- * Not across a multiple of 2 MiB, within what kernels of any age map, and out of the way of
- * kernels that don't say how big they are.
+ * The devicetree: not across a multiple of 2 MiB, within what kernels of any age map, and out of
+ * the way of kernels that don't say how big they are. Behind it, what EFI would have told.
  */
-static enum hv_error write_fdt(struct loader *l, const struct fdt_machine *machine, u64 *place)
+static enum hv_error write_fdt(struct loader *l, const struct image_request *request, u64 *place)
 {
-	struct fdt_machine booted = *machine;
+	struct fdt_machine booted = *request->machine;
 	u64 base = ALIGN_UP(l->ram[0].base, BASE_ALIGN);
+	u64 room = sizeof(l->piece) + (request->acpi ? EFI_AREA : 0);
+	struct fdt_efi efi;
 	size_t used;
-	enum hv_error err;
+	enum hv_error err = HV_OK;
 
 	static_assert(offsetof(struct loader, piece) % 8 == 0, "libfdt writes aligned words");
+	static_assert(sizeof(l->piece) == EFI_AREA && BASE_ALIGN % (2 * EFI_AREA) == 0,
+		      "both are aligned, and neither crosses a multiple of 2 MiB");
 	booted.initrd = (struct guest_range){l->initrd_start, l->initrd_end - l->initrd_start};
-	err = fdt_build(&booted, l->piece, sizeof(l->piece), &used);
-	if (err != HV_OK)
-		return err;
-	*place = boot_place(l, sizeof(l->piece), sizeof(l->piece), base, base + FDT_WINDOW);
+	*place = boot_place(l, room, room, base, base + FDT_WINDOW);
 	if (*place == 0) {
-		boot_refuse_end(l, max_u64(l->kernel_end, l->initrd_end) + sizeof(l->piece));
+		boot_refuse_end(l, max_u64(l->kernel_end, l->initrd_end) + room);
 		return HV_ENO_SPACE;
 	}
-	return boot_write(l, *place, l->piece, used);
+	if (request->acpi) {
+		err = efi_build(&booted, l->mem, *place + sizeof(l->piece), &efi);
+		booted.efi = &efi;
+	}
+	if (err == HV_OK)
+		err = fdt_build(&booted, l->piece, sizeof(l->piece), &used);
+	return err == HV_OK ? boot_write(l, *place, l->piece, used) : err;
 }
 
 static enum hv_error load(struct loader *l, const struct image_request *request,
@@ -227,7 +235,7 @@ static enum hv_error load(struct loader *l, const struct image_request *request,
 	window = ALIGN_DOWN(l->kernel_start, GIB(1));
 	err = boot_load_initrd(l, window, window + INITRD_WINDOW);
 	if (err == HV_OK)
-		err = write_fdt(l, request->machine, &entry->x0);
+		err = write_fdt(l, request, &entry->x0);
 	if (err == HV_OK)
 		err = boot_copy(l, l->kernel, 0, l->kernel_start, l->kernel->size);
 	entry->pc = l->kernel_start;

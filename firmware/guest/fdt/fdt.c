@@ -6,14 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Memory that is one device's alone: no page of any size that a guest may use holds more. */
-#define DEVICE_PAGE KIB(64)
-
 #define VMGENID_BYTES 16
 #define UART_CLOCK_HZ 24000000
-
-/* Arm ARM, MPIDR_EL1: the affinity fields. */
-#define MPIDR_AFFINITY 0xff00ffffffULL
 
 /* Binding interrupt-controller/arm,gic.yaml. */
 #define GIC_SPI           0
@@ -24,12 +18,6 @@
 #define GIC_V2_CPU_MAX    8
 #define INTID_PPI_BASE    16
 #define INTID_SPI_BASE    32
-
-/* The architected timers: Arm Base System Architecture (DEN0094), PPI assignments. */
-#define INTID_TIMER_HYP    26
-#define INTID_TIMER_VIRT   27
-#define INTID_TIMER_SECURE 29
-#define INTID_TIMER_PHYS   30
 
 enum phandle {
 	PHANDLE_GIC = 1,
@@ -112,6 +100,21 @@ static void put_sizes(struct writer *w, u32 address_cells, u32 size_cells)
 	PUT_CELLS(w, "#size-cells", size_cells);
 }
 
+/* drivers/firmware/efi: enum efi_secureboot_mode. */
+#define SECURE_BOOT_DISABLED 2
+
+/* Linux's Documentation/arch/arm/uefi.rst: what its EFI stub hands over to the kernel. */
+static void put_efi(struct writer *w, const struct fdt_efi *efi)
+{
+	PUT_CELLS(w, "linux,uefi-system-table", CELLS64(efi->system_table));
+	PUT_CELLS(w, "linux,uefi-mmap-start", CELLS64(efi->memory_map.base));
+	PUT_CELLS(w, "linux,uefi-mmap-size", (u32)efi->memory_map.length);
+	PUT_CELLS(w, "linux,uefi-mmap-desc-size", efi->descriptor_size);
+	PUT_CELLS(w, "linux,uefi-mmap-desc-ver", efi->descriptor_version);
+	/* Not in that text, but Linux does without none of its properties: fdtparams.c. */
+	PUT_CELLS(w, "linux,uefi-secure-boot", SECURE_BOOT_DISABLED);
+}
+
 /* Schema chosen.yaml. */
 static void put_chosen(struct writer *w, const struct fdt_machine *m)
 {
@@ -120,8 +123,12 @@ static void put_chosen(struct writer *w, const struct fdt_machine *m)
 
 	begin(w, "chosen");
 	put_string(w, "bootargs", m->cmdline ? m->cmdline : "");
-	snprintf(uart, sizeof(uart), "/serial@%llx", (unsigned long long)m->uart.base);
-	put_string(w, "stdout-path", uart);
+	if (m->efi) {
+		put_efi(w, m->efi);
+	} else {
+		snprintf(uart, sizeof(uart), "/serial@%llx", (unsigned long long)m->uart.base);
+		put_string(w, "stdout-path", uart);
+	}
 	if (initrd->length) {
 		PUT_CELLS(w, "linux,initrd-start", CELLS64(initrd->base));
 		PUT_CELLS(w, "linux,initrd-end", CELLS64(initrd->base + initrd->length));
@@ -137,7 +144,7 @@ static void put_cpus(struct writer *w, const struct fdt_machine *m)
 	begin(w, "cpus");
 	put_sizes(w, 2, 0);
 	for (u32 i = 0; i < m->cpu_count; i++) {
-		u64 affinity = m->mpidrs[i] & MPIDR_AFFINITY;
+		u64 affinity = m->mpidrs[i] & FDT_MPIDR_AFFINITY;
 
 		begin_at(w, "cpu", affinity);
 		put_string(w, "device_type", "cpu");
@@ -190,10 +197,10 @@ static void put_timer(struct writer *w, const struct fdt_machine *m)
 		flags |= ((1u << m->cpu_count) - 1) << GIC_PPI_CPU_SHIFT;
 	begin(w, "timer");
 	put_string(w, "compatible", "arm,armv8-timer");
-	PUT_CELLS(w, "interrupts", GIC_PPI, INTID_TIMER_SECURE - INTID_PPI_BASE, flags, GIC_PPI,
-		  INTID_TIMER_PHYS - INTID_PPI_BASE, flags, GIC_PPI,
-		  INTID_TIMER_VIRT - INTID_PPI_BASE, flags, GIC_PPI,
-		  INTID_TIMER_HYP - INTID_PPI_BASE, flags);
+	PUT_CELLS(w, "interrupts", GIC_PPI, FDT_INTID_TIMER_SECURE - INTID_PPI_BASE, flags, GIC_PPI,
+		  FDT_INTID_TIMER_PHYS - INTID_PPI_BASE, flags, GIC_PPI,
+		  FDT_INTID_TIMER_VIRT - INTID_PPI_BASE, flags, GIC_PPI,
+		  FDT_INTID_TIMER_HYP - INTID_PPI_BASE, flags);
 	put_empty(w, "always-on");
 	end(w);
 }
@@ -261,7 +268,7 @@ static void put_vmclock(struct writer *w, const struct fdt_machine *m)
  */
 static void put_told(struct writer *w, const struct fdt_machine *m)
 {
-	const struct guest_range page = {m->vmgenid_address.v, DEVICE_PAGE};
+	const struct guest_range page = {m->vmgenid_address.v, FDT_DEVICE_PAGE};
 
 	if (!m->vmgenid && !m->vmclock.length)
 		return;
@@ -279,14 +286,8 @@ static void put_told(struct writer *w, const struct fdt_machine *m)
 		put_vmclock(w, m);
 }
 
-static void put_root(struct writer *w, const struct fdt_machine *m)
+static void put_devices(struct writer *w, const struct fdt_machine *m)
 {
-	begin(w, "");
-	put_sizes(w, 2, 2);
-	put_string(w, "model", "anew");
-	put_string(w, "compatible", "linux,dummy-virt");
-	PUT_CELLS(w, "interrupt-parent", PHANDLE_GIC);
-	put_chosen(w, m);
 	put_cpus(w, m);
 	put_memory(w, m);
 	put_gic(w, m);
@@ -295,13 +296,29 @@ static void put_root(struct writer *w, const struct fdt_machine *m)
 	if (m->testdev.length)
 		put_testdev(w, m);
 	put_told(w, m);
+}
+
+static void put_root(struct writer *w, const struct fdt_machine *m)
+{
+	begin(w, "");
+	put_sizes(w, 2, 2);
+	put_string(w, "model", "anew");
+	put_string(w, "compatible", "linux,dummy-virt");
+	if (!m->efi)
+		PUT_CELLS(w, "interrupt-parent", PHANDLE_GIC);
+	put_chosen(w, m);
+	/* Linux takes a devicetree that describes anything for one that is meant instead of ACPI.
+	 */
+	if (!m->efi)
+		put_devices(w, m);
 	end(w);
 }
 
 /* Whole pages of any size that a guest may use, none of them RAM, and a shared interrupt. */
 static bool told_ok(const struct fdt_machine *m, const struct guest_range *pages, u32 intid)
 {
-	if (pages->base % DEVICE_PAGE || pages->length % DEVICE_PAGE || intid < INTID_SPI_BASE)
+	if (pages->base % FDT_DEVICE_PAGE || pages->length % FDT_DEVICE_PAGE ||
+	    intid < INTID_SPI_BASE)
 		return false;
 	for (u32 i = 0; i < m->ram_count; i++)
 		if (pages->base < m->ram[i].base + m->ram[i].length &&
@@ -312,7 +329,7 @@ static bool told_ok(const struct fdt_machine *m, const struct guest_range *pages
 
 static bool machine_ok(const struct fdt_machine *m)
 {
-	const struct guest_range id_page = {m->vmgenid_address.v, DEVICE_PAGE};
+	const struct guest_range id_page = {m->vmgenid_address.v, FDT_DEVICE_PAGE};
 
 	if (m->ram_count == 0 || m->cpu_count == 0 || m->uart_intid < INTID_SPI_BASE)
 		return false;

@@ -32,12 +32,18 @@
 #define INTID_DEVICE_BASE 48u /* lines that the resource allocator gives out */
 #define INTID_DEVICE_END  VGIC_LINES
 
+/* What the guest is told of its machine by, from its next reset on. */
+struct arm64_firmware {
+	u32 kind; /* FIRMWARE_FDT, FIRMWARE_ACPI */
+};
+
 struct vm_arch {
 	struct vgic gic;
 	struct uart_pl011 uart;
 	struct testdev testdev;
 	struct vmgenid genid;
 	struct vmclock vmclock;
+	struct arm64_firmware firmware;
 	u32 vmid; /* [c] */
 };
 

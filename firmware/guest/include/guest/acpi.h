@@ -17,6 +17,16 @@
 #define ACPI_SLEEP_ENABLE     0x20
 #define ACPI_SLEEP_TYPE_S5    5
 
+/* Devices in memory of their own that tell of a change by an interrupt. */
+struct acpi_told {
+	bool vmgenid; /* the two members below hold */
+	gpa_t vmgenid_address;
+	u32 vmgenid_gsi;
+	struct guest_range vmclock; /* length 0: none */
+	u32 vmclock_gsi;
+};
+
+/* An x86_64 machine. */
 struct acpi_machine {
 	u32 cpu_count;          /* local APIC ids 0 to cpu_count - 1 */
 	u64 lapic_base;         /* below 4 GiB */
@@ -25,11 +35,7 @@ struct acpi_machine {
 	u16 sleep_status_port;
 	u16 reset_port;
 	u8 reset_value; /* written to reset_port: reboot */
-	bool vmgenid;   /* the members below hold */
-	gpa_t vmgenid_address;
-	u32 vmgenid_gsi;
-	struct guest_range vmclock; /* length 0: none */
-	u32 vmclock_gsi;
+	struct acpi_told told;
 };
 
 /*
@@ -41,6 +47,16 @@ struct acpi_machine {
 HV_MUST_CHECK enum hv_error acpi_build(const struct acpi_machine *machine,
 				       const struct guest_mem *mem, gpa_t base, u64 room,
 				       gpa_t *rsdp, u64 *used);
+
+struct fdt_machine;
+
+/*
+ * The same for an arm64 machine, whose tables may be anywhere; its GSIs are the INTIDs. @machine is
+ * what its devicetree would be made of.
+ */
+HV_MUST_CHECK enum hv_error acpi_build_arm64(const struct fdt_machine *machine,
+					     const struct guest_mem *mem, gpa_t base, u64 room,
+					     u64 *used);
 
 /*
  * Sets the 32-bit integer called @name (4 characters) in @aml to @value. Checksums are left as they

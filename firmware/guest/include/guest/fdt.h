@@ -9,6 +9,26 @@
 #include <guest/range.h>
 #include <hv/error.h>
 
+/* Memory that is one device's alone: no page of any size that a guest may use holds more. */
+#define FDT_DEVICE_PAGE KIB(64)
+
+/* Arm ARM, MPIDR_EL1: the affinity fields. */
+#define FDT_MPIDR_AFFINITY 0xff00ffffffULL
+
+/* The architected timers: Arm Base System Architecture (DEN0094), PPI assignments. */
+#define FDT_INTID_TIMER_HYP    26
+#define FDT_INTID_TIMER_VIRT   27
+#define FDT_INTID_TIMER_SECURE 29
+#define FDT_INTID_TIMER_PHYS   30
+
+/* Where EFI's tables are, which have the rest: see guest/efi.h. */
+struct fdt_efi {
+	u64 system_table;
+	struct guest_range memory_map;
+	u32 descriptor_size;
+	u32 descriptor_version;
+};
+
 /* Interrupts are given by INTID: 32 and up are shared ones (SPI). */
 struct fdt_machine {
 	const struct guest_range *ram; /* sorted; kernels are loaded into the first */
@@ -31,6 +51,7 @@ struct fdt_machine {
 	const u8 *rng_seed;  /* drawn anew for every boot; NULL: none */
 	size_t rng_seed_length;
 	struct guest_range initrd; /* length 0: none */
+	const struct fdt_efi *efi; /* nothing but this, and how to boot, is described; NULL: all */
 };
 
 /*

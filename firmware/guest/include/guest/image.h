@@ -16,6 +16,8 @@ struct image_request {
 	const struct boot_file *initrd; /* NULL: none */
 	/* The command line and the seed are in it; where the initrd is gets filled in here. */
 	const struct fdt_machine *machine;
+	/* The guest is told of its machine by ACPI, and the devicetree says only where that is. */
+	bool acpi;
 	/* Sizes of pages that the guest's CPU has, one ORed to the other: KIB(4) | KIB(64). */
 	u64 page_sizes;
 };
