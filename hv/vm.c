@@ -538,6 +538,10 @@ enum hv_error vm_reset(struct vm *vm)
 	vm->first_entry_counter = 0;
 	vm->lineage = (struct lineage){0};
 	vm->restore.waits = false;
+	/* One that was restored may have next to nothing of its own. Perhaps less is enough. */
+	if (pool_reserve(vm->config.memory -
+			 min_u64(vm->config.memory, vm->mem.private_pages * PAGE_SIZE)))
+		log_info("%s: there is less memory free than it may need", vm->config.name);
 	err = arch_vm_reset(vm);
 	/* Of memory that can't be read from the volume it has died already, in better words. */
 	if (err && vm->state == VM_FAILED)

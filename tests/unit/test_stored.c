@@ -76,6 +76,33 @@ static void test_power_off_and_on(void **state)
 	assert_memory_equal(vm->lineage.id, snapshot_id, sizeof(snapshot_id));
 }
 
+/* As a kernel does that is loaded: all of the first piece of RAM. */
+static enum hv_error fill_ram(struct vm *vm)
+{
+	static const u8 page[PAGE_SIZE] = {1};
+	enum hv_error err = HV_OK;
+
+	for (u64 at = 0; !err && at < vm->config.memory; at += PAGE_SIZE)
+		err = mem_write(&vm->mem, GPA(at), page, sizeof(page));
+	return err;
+}
+
+/* One that was restored into nothing can be reset: memory that it never had is found then. */
+static void test_reset_after_power_off(void **state)
+{
+	struct vm *vm;
+
+	(void)state;
+	make_stored();
+	world_reboot();
+	assert_int_equal(restore(INTENT_RESUME), HV_OK);
+	vm = vm_find("one");
+	assert_non_null(vm);
+	fake_machine.vm_reset = fill_ram;
+	assert_int_equal(vm_reset(vm), HV_OK);
+	assert_int_equal(vm->state, VM_RUNNING);
+}
+
 static void test_in_place_with_a_new_id(void **state)
 {
 	struct vm *vm = make_rebooted();
@@ -568,6 +595,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORED_TEST(test_power_off_and_on),
+		STORED_TEST(test_reset_after_power_off),
 		STORED_TEST(test_in_place_with_a_new_id),
 		STORED_TEST(test_the_parent_is_remembered),
 		STORED_TEST(test_a_reboot_while_writing_ends_the_lineage),
