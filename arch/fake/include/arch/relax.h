@@ -2,12 +2,7 @@
 #ifndef ARCH_RELAX_H
 #define ARCH_RELAX_H
 
-#include <sched.h>
-
-/* Between two looks at what another processor is about to change. */
-static inline void cpu_relax(void)
-{
-	sched_yield();
-}
+/* Between two looks at what another processor is about to change: it may be a thread that waits. */
+void cpu_relax(void);
 
 #endif
