@@ -12,7 +12,8 @@
  * All sources are asked the first time and every FULL_CALLS calls from then on. In between, 128
  * bits from the processor's generator, or where it has none from the firmware's, are enough: the
  * state is unknown to all, and with them no output comes twice, even if the machine that anew runs
- * on was itself copied. Where there is neither, jitter is collected each time.
+ * on was itself copied. That is why none are drawn ahead, to have them when somebody waits. Where
+ * there is neither, jitter is collected each time.
  */
 #include "uefi.h"
 #include "sha256.h"
