@@ -8,7 +8,8 @@
 
 #define LINES_PER_SECOND 10u
 
-void (*log_panic_hook)(const char *text);
+void (*log_panic_hook)(const char *line);
+void (*log_panic_details)(void);
 
 static struct lock ring_lock = LOCK_INIT(LOG);
 static char ring[LOG_RING_BYTES];
@@ -159,21 +160,34 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 	va_end(args);
 }
 
+void log_panic_line(const char *format, ...)
+{
+	static char line[LOG_LINE_MAX]; /* the stack may be what is broken */
+	va_list args;
+
+	va_start(args, format);
+	/* Whoever has the ring's lock may be the one that fails, or never go on. */
+	ring_put(line, format_line(line, "panic: ", format, args));
+	va_end(args);
+	if (log_panic_hook)
+		log_panic_hook(line);
+}
+
 void panic(const char *format, ...)
 {
 	static bool panicking;
-	static char line[LOG_LINE_MAX]; /* the stack may be what is broken */
+	static char reason[LOG_LINE_MAX];
 	va_list args;
 
 	if (!panicking) {
 		panicking = true;
 		va_start(args, format);
-		/* Whoever has the ring's lock may be the one that fails, or never go on. */
-		ring_put(line, format_line(line, "panic: ", format, args));
+		vsnprintf(reason, sizeof(reason), format, args);
 		va_end(args);
-		log_print(LOG_ERROR, "this is build %s", anew_build);
-		if (log_panic_hook)
-			log_panic_hook(line);
+		log_panic_line("%s", reason);
+		log_panic_line("this is build %s", anew_build);
+		if (log_panic_details)
+			log_panic_details();
 	}
 	for (;;)
 		__asm__ volatile("");

@@ -140,17 +140,37 @@ static void run(void)
 }
 
 /* Whatever the context is: the machine stops right after, so nothing is lost by trying. */
-static void show_panic(const char *text)
+static void show_panic(const char *line)
 {
 	host_context_firmware = true;
 	console_fresh_line();
 	console_push();
-	host_console_write((const u8 *)text, strlen(text));
+	host_console_write((const u8 *)line, strcspn(line, "\n"));
+	host_console_write((const u8 *)"\r\n", 2);
+}
+
+static void panic_details(void)
+{
+	static char exits[LOG_LINE_MAX];
+
+	log_panic_line("on %s, %s, %s", arch_name(), arch_backend_name(), host_name());
+	for (const struct vm *vm = vm_first(); vm; vm = vm->next) {
+		for (u32 i = 0; i < vm->vcpu_count; i++) {
+			vcpu_describe_exits(&vm->vcpus[i], exits, sizeof(exits));
+			log_panic_line("last exits of %s, vCPU %u, the latest first: %s",
+				       vm->config.name, i, exits);
+		}
+	}
+	log_panic_line(
+		"this is a mistake in anew, not in a guest; please report all of these lines, "
+		"with anew.conf and what the guests did");
+	log_panic_line("the machine is stopped: switch it off and on again");
 }
 
 int anew_main(void)
 {
 	log_panic_hook = show_panic;
+	log_panic_details = panic_details;
 	enum hv_error err = arch_check();
 
 	banner();

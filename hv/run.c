@@ -164,37 +164,51 @@ static inline bool enter(struct vcpu *vcpu, struct hv_exit *exit)
 	return ready;
 }
 
+/* The place for the exit after @exit: the oldest one's. */
+static inline struct hv_exit *next_kept(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	return exit == &vcpu->kept[VCPU_EXITS_KEPT - 1] ? vcpu->kept : exit + 1;
+}
+
 void vcpu_run(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	struct hv_exit exit = {.access.vcpu = vcpu->index};
+	struct hv_exit *exit = next_kept(vcpu, vcpu->exit);
 	bool again = false;
 
-	vcpu->exit = &exit;
 	arch_vcpu_load(vcpu);
 	vcpu_post(vcpu, PENDING_IRQ);
 	for (;;) {
-		if (!enter(vcpu, &exit)) {
+		if (!enter(vcpu, exit)) {
 			if (!prepare(vcpu, &again))
 				break;
 			continue;
 		}
-		vcpu->exits[exit.reason]++;
+		vcpu->exit = exit;
+		vcpu->exits[exit->reason]++;
 		if (again)
 			vcpu_post(vcpu, PENDING_IRQ);
 
-		enum hv_verdict verdict = handle(vm, vcpu, &exit);
+		enum hv_verdict verdict = handle(vm, vcpu, exit);
 
 		if (verdict == VERDICT_SKIP)
 			arch_vcpu_skip(vcpu);
 		else if (verdict == VERDICT_FAULT)
-			arch_vcpu_fault(vcpu, &exit);
+			arch_vcpu_fault(vcpu, exit);
 		else if (verdict == VERDICT_STOP)
 			break;
+		exit = next_kept(vcpu, exit);
 	}
 	vcpu_clear(vcpu, PENDING_LEAVE);
 	arch_vcpu_put(vcpu);
-	vcpu->exit = NULL;
+}
+
+void vcpu_init_exits(struct vcpu *vcpu)
+{
+	vcpu->exit = vcpu->kept;
+	for (u32 i = 0; i < VCPU_EXITS_KEPT; i++)
+		vcpu->kept[i] =
+			(struct hv_exit){.reason = EXIT_REASON_COUNT, .access.vcpu = vcpu->index};
 }
 
 void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
@@ -206,6 +220,9 @@ void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
 	};
 
 	switch (exit->reason) {
+	case EXIT_REASON_COUNT:
+		snprintf(buf, length, "none");
+		return;
 	case EXIT_MEMORY:
 		snprintf(buf, length, "%s, %s at %llxh", texts[exit->reason],
 			 exit->is_write ? "write" : "read", (unsigned long long)exit->gpa.v);
@@ -218,5 +235,24 @@ void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
 		return;
 	default:
 		snprintf(buf, length, "%s", texts[exit->reason]);
+	}
+}
+
+void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length)
+{
+	size_t last = (size_t)(vcpu->exit - vcpu->kept), at = 0;
+
+	buf[0] = 0;
+	for (size_t i = 0; i < VCPU_EXITS_KEPT; i++) {
+		const struct hv_exit *exit =
+			&vcpu->kept[(last + VCPU_EXITS_KEPT - i) % VCPU_EXITS_KEPT];
+		char text[80];
+
+		if (exit->reason == EXIT_REASON_COUNT)
+			break;
+		exit_describe(exit, text, sizeof(text));
+		at += (size_t)snprintf(buf + at, length - at, "%s%s", i ? "; " : "", text);
+		if (at >= length)
+			break;
 	}
 }

@@ -406,6 +406,7 @@ static enum hv_error build(struct vm *vm, bool boot)
 	for (u32 i = 0; i < vm->config.vcpus; i++) {
 		vm->vcpus[i].vm = vm;
 		vm->vcpus[i].index = i;
+		vcpu_init_exits(&vm->vcpus[i]);
 		vm->vcpus[i].state = VCPU_FROZEN;
 		vm->vcpus[i].next_state = VCPU_IDLE;
 		err = arch_vcpu_init(&vm->vcpus[i]);

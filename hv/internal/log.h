@@ -20,9 +20,13 @@ enum log_level log_level_get(void);
 void log_level_set(enum log_level level);
 
 /*
- * Called once by panic() with the line that it logged, in whatever context it happened; shows it
- * and stops the machine. May be NULL.
+ * Called by panic() with each of the lines that it logs, in whatever context it happened, to show
+ * it. May be NULL.
  */
-extern void (*log_panic_hook)(const char *text);
+extern void (*log_panic_hook)(const char *line);
+/* Called once by panic() after its reason, for more lines: by log_panic_line(). May be NULL. */
+extern void (*log_panic_details)(void);
+/* One more line, while the machine stops: needs no lock. */
+HV_PRINTF(1, 2) void log_panic_line(const char *format, ...);
 
 #endif

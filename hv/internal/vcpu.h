@@ -38,6 +38,8 @@ enum vcpu_state {
 #undef VCPU_STATE_ENUM
 };
 
+#define VCPU_EXITS_KEPT 8
+
 struct vcpu {
 	struct vm *vm;         /* [c] */
 	u32 index;             /* [c] */
@@ -49,8 +51,9 @@ struct vcpu {
 	u32 pending;                  /* atomic: PENDING_* */
 	u32 in_guest;                 /* atomic: an exit is needed to have it look at `pending` */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
-	const struct hv_exit *exit;   /* [v] the last one; NULL when it doesn't run */
-	struct vcpu_arch arch;        /* [v], and [l] where others give it something to do */
+	struct hv_exit *exit;         /* [v] the last one, among those kept; never NULL */
+	struct hv_exit kept[VCPU_EXITS_KEPT]; /* [v] a ring of the latest; for a panic */
+	struct vcpu_arch arch; /* [v], and [l] where others give it something to do */
 };
 
 /*
@@ -77,6 +80,11 @@ void vcpu_become(struct vcpu *vcpu, enum vcpu_state state);
 
 /* Which of IDLE, RUNNABLE and HALTED @vcpu is or is about to be. The VM's lock is held. */
 enum vcpu_state vcpu_rests(const struct vcpu *vcpu);
+
+/* No exits yet. */
+void vcpu_init_exits(struct vcpu *vcpu);
+/* Those that are kept, in words, the latest first. */
+void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length);
 
 /* For sched.c and vm.c: the one place where a state changes. Panics where the table has none. */
 void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state);

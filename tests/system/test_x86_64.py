@@ -93,7 +93,7 @@ class OwnFaults(SystemTest):
         debugger.clear_breakpoint(base + place)
         debugger.set_register(register, value)
         debugger.go()
-        m.expect(r"panic: .*\n", 30)
+        m.expect(r"panic: the machine is stopped", 60)
         return next(line for line in self.console().splitlines() if "panic: " in line), place
 
     def test_page_fault(self):
@@ -102,6 +102,12 @@ class OwnFaults(SystemTest):
         self.assertRegex(text, f"\\({place:x}h in anew.elf\\)")
         self.assertRegex(text, r"CR2 4000[0-9a-f]{8}h")
         self.assertRegex(text, r"last exit of flood: port I/O, write of 1 bytes at e9h")
+        console = self.console()
+        build = (TOP / "build/build-id").read_text(encoding="ascii").strip()
+        self.assertIn(f"panic: this is build {build}", console)
+        self.assertRegex(console, r"panic: last exits of flood, vCPU 0, the latest first: (port I/O, "
+                         r"write of 1 bytes at e9h(; )?){4}")
+        self.assertIn("please report all of these lines", console)
 
     def test_general_protection(self):
         text, _ = self.broken(RDI, 1 << 63)

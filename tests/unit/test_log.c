@@ -127,18 +127,25 @@ static jmp_buf stopped;
 
 static void stop(const char *line)
 {
-	assert_non_null(strstr(line, "panic: broken 5\n"));
-	longjmp(stopped, 1);
+	if (strstr(line, "panic: the details\n"))
+		longjmp(stopped, 1);
+}
+
+static void details(void)
+{
+	log_panic_line("the %s", "details");
 }
 
 static void test_panic(void **state)
 {
 	(void)state;
 	log_panic_hook = stop;
+	log_panic_details = details;
 	if (!setjmp(stopped))
 		panic("broken %d", 5);
 	assert_non_null(strstr(logged(), "panic: broken 5\n"));
-	assert_non_null(strstr(text, "build "));
+	assert_non_null(strstr(text, "panic: this is build "));
+	assert_int_equal(count_lines(text), 3);
 }
 
 int main(void)

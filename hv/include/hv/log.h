@@ -42,7 +42,7 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
 
 /*
  * For broken invariants of anew itself only: nothing that a guest, a file or a user can do may lead
- * here. Prints the reason, the build and the last exits, and stops the machine.
+ * here. Prints the reason, the build and the last exits, and what to report, and stops the machine.
  */
 HV_PRINTF(1, 2) HV_NORETURN void panic(const char *format, ...);
 
