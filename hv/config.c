@@ -320,12 +320,19 @@ static void set_part(struct parser *p, const char *value)
 		p->config->part = n;
 }
 
-static const struct key anew_keys[] = {
-	{"events", set_events}, {"snapshots", set_snapshots}, {"part", set_part}};
+static void set_check(struct parser *p, const char *value)
+{
+	set_switch(p, "check", &p->config->check, value);
+}
+
+static const struct key anew_keys[] = {{"events", set_events},
+				       {"snapshots", set_snapshots},
+				       {"check", set_check},
+				       {"part", set_part}};
 
 static const struct key_table anew_table = {
 	.section = "anew",
-	.names = "events, snapshots, part",
+	.names = "events, snapshots, check, part",
 	.keys = anew_keys,
 	.count = ARRAY_COUNT(anew_keys),
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <internal/arch.h>
+#include <internal/check.h>
 #include <internal/config.h>
 #include <internal/console.h>
 #include <internal/event.h>
@@ -23,8 +24,11 @@ static void banner(void)
 		      (unsigned long long)(host_memory_free() >> 20));
 }
 
-/* The mistakes are said by the parser; what is sound of the file is used. */
-static void read_config(struct config *config)
+/*
+ * The mistakes are said by the parser; what is sound of the file is used. HV_ENOT_FOUND: there is
+ * none, and the built-in demo is.
+ */
+static enum hv_error read_config(struct config *config)
 {
 	enum hv_error err;
 	char *text;
@@ -32,10 +36,8 @@ static void read_config(struct config *config)
 
 	config_default(config);
 	err = host_file_size(CONFIG_FILE, &size);
-	if (err == HV_ENOT_FOUND) {
-		log_info("no " CONFIG_FILE " beside anew: starting the built-in demo");
-		return;
-	}
+	if (err == HV_ENOT_FOUND)
+		return err;
 	/* Nothing but where snapshots are is of use beside a file that can't be read. */
 	config->vm_count = 0;
 	if (!err && size > CONFIG_TEXT_MAX)
@@ -45,11 +47,16 @@ static void read_config(struct config *config)
 		err = HV_ENO_MEMORY;
 	if (!err)
 		err = host_file_read(CONFIG_FILE, 0, text, (size_t)size);
-	if (err)
+	if (err) {
 		log_error(CONFIG_FILE " can't be read: %s; no VM is started", hv_error_text(err));
-	else if (config_parse(config, arch_name(), CONFIG_FILE, text, (size_t)size))
-		log_warn(CONFIG_FILE " has mistakes; `make check-conf` finds them before a start");
+	} else {
+		err = config_parse(config, arch_name(), CONFIG_FILE, text, (size_t)size);
+		if (err)
+			log_warn(CONFIG_FILE
+				 " has mistakes; `make check-conf` finds them before a start");
+	}
 	free(text);
+	return err;
 }
 
 /* From a snapshot; what goes wrong is said in a log line. */
@@ -114,20 +121,18 @@ static void end_vms(void)
 	snapshot_fini();
 }
 
-static void run(void)
+static void run(const struct config *config)
 {
 	char backend[EVENT_STRING_MAX], build[EVENT_STRING_MAX];
-	static struct config config;
 
-	read_config(&config);
-	event_enable(config.events);
+	event_enable(config->events);
 	event("start", "\"build\":%s,\"backend\":%s,\"image\":\"0x%llx\"",
 	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
 	      (unsigned long long)host_image_base());
 	cpus_start();
-	volume_set_part(config.part);
-	snapshot_init(config.snapshots);
-	start_vms(&config);
+	volume_set_part(config->part);
+	snapshot_init(config->snapshots);
+	start_vms(config);
 	/* What went wrong so far is read before a guest's output runs over it. */
 	console_flush();
 	console_focus(vm_first());
@@ -169,10 +174,15 @@ static void panic_details(void)
 
 int anew_main(void)
 {
+	static struct config config;
+	enum hv_error config_read, err;
+
 	log_panic_hook = show_panic;
 	log_panic_details = panic_details;
-	enum hv_error err = arch_check();
-
+	config_read = read_config(&config);
+	if (config.check || host_option("--check"))
+		return check_report(&config, config_read) ? 0 : 1;
+	err = arch_check();
 	banner();
 	console_push();
 	if (err || arch_cpu_on(cpu_boot())) {
@@ -181,7 +191,9 @@ int anew_main(void)
 		console_push();
 		return 1;
 	}
-	run();
+	if (config_read == HV_ENOT_FOUND)
+		log_info("no " CONFIG_FILE " beside anew: starting the built-in demo");
+	run(&config);
 	arch_cpu_off(cpu_boot());
 	console_flush();
 	console_print("anew ends\n");

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <hv/log.h>
 #include <internal/acpi.h>
 #include <libfdt.h>
 #include <string.h>
@@ -142,7 +141,5 @@ enum hv_error gic_find(const void *rsdp, const void *fdt, u64 mpidr, struct gic_
 	*found = (struct gic_found){0};
 	if (fdt && from_fdt(fdt, mpidr, found))
 		return HV_OK;
-	log_error("neither ACPI nor a devicetree of the firmware says where the interrupt "
-		  "controller (GICv2 or GICv3) is: anew can't run here");
 	return HV_ENOT_FOUND;
 }

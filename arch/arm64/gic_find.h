@@ -16,7 +16,7 @@ struct gic_found {
 
 /*
  * Looks through ACPI (@rsdp) and, where that has nothing, the devicetree (@fdt); either may be
- * NULL. @mpidr: MPIDR_EL1 of this processor. HV_ENOT_FOUND after a log line if neither has a GIC.
+ * NULL. @mpidr: MPIDR_EL1 of this processor. HV_ENOT_FOUND if neither has a GIC.
  */
 HV_MUST_CHECK enum hv_error gic_find(const void *rsdp, const void *fdt, u64 mpidr,
 				     struct gic_found *found);

@@ -7,6 +7,7 @@
  * GICv3: IHI 0069, sections 4 and 12.4; GICv2: IHI 0048, section 5.
  */
 #include <internal/arch.h>
+#include <internal/check.h>
 #include <internal/host.h>
 
 #include "el2.h"
@@ -80,32 +81,33 @@ enum hv_error gic_host_check(void)
 		gic_find(host_acpi_rsdp(), host_fdt(), sysreg_read("mpidr_el1"), &found);
 	u32 vtr;
 
-	if (err)
-		return err; /* which was said */
+	if (!check_require(!err, "a GICv2 or GICv3 that the firmware describes",
+			   "neither ACPI nor a devicetree of the firmware says where the interrupt "
+			   "controller (GICv2 or GICv3) is: anew can't run here"))
+		return err;
 	host.maintenance = found.maintenance ? found.maintenance : INTID_MAINTENANCE_USUAL;
 	if ((sysreg_read("id_aa64pfr0_el1") >> 24) & 0xf) {
 		host.version = VGIC_V3;
-		if (!found.redistributor) {
-			log_error("the firmware's tables name no GICv3 redistributor for this "
-				  "processor, which anew needs: it can't run here");
+		if (!check_require(found.redistributor, "a GICv3 redistributor",
+				   "the firmware's tables name no GICv3 redistributor for this "
+				   "processor, which anew needs: it can't run here"))
 			return HV_EUNSUPPORTED;
-		}
 		/* The second frame of 64 KiB: SGIs and PPIs. */
 		host.private = (volatile u8 *)(uintptr_t)(found.redistributor + KIB(64));
-		if (!(sysreg_read(ICC_SRE_EL2) & BIT(0))) {
-			log_error("the firmware uses this GICv3 by memory, not by system registers "
-				  "(ICC_SRE_EL2.SRE is 0), which anew can't: it can't run here");
+		if (!check_require(sysreg_read(ICC_SRE_EL2) & BIT(0), "GICv3's system registers",
+				   "the firmware uses this GICv3 by memory, not by system "
+				   "registers (ICC_SRE_EL2.SRE is 0), which anew can't: it can't "
+				   "run here"))
 			return HV_EUNSUPPORTED;
-		}
 		vtr = (u32)sysreg_read(ICH_VTR_EL2);
 		host.preemption_bits = ((vtr >> 26) & 7) + 1;
 	} else {
 		host.version = VGIC_V2;
-		if (!found.distributor || !found.gich || !found.gicv) {
-			log_error("this machine's GICv2 has no virtual CPU interface (GICH, GICV), "
-				  "which anew needs: it can't run here");
+		if (!check_require(found.distributor && found.gich && found.gicv,
+				   "GICv2's virtual CPU interface",
+				   "this machine's GICv2 has no virtual CPU interface (GICH, "
+				   "GICV), which anew needs: it can't run here"))
 			return HV_EUNSUPPORTED;
-		}
 		host.private = (volatile u8 *)(uintptr_t)found.distributor;
 		host.gich = (volatile u8 *)(uintptr_t)found.gich;
 		host.gicv = HPA(found.gicv);

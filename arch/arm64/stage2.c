@@ -4,6 +4,7 @@
  * visible to a guest, whatever its own mapping says about caches.
  */
 #include <internal/arch.h>
+#include <internal/check.h>
 #include <string.h>
 
 #include "el2.h"
@@ -108,21 +109,21 @@ enum hv_error stage2_check(void)
 	u64 mmfr0 = sysreg_read("id_aa64mmfr0_el1");
 	u32 range = mmfr0 & 0xf;
 	u32 granule = (mmfr0 >> 40) & 0xf; /* TGran4_2, 0: as TGran4 says */
+	enum hv_error err = HV_OK;
 
 	if (range >= ARRAY_COUNT(bits))
 		range = ARRAY_COUNT(bits) - 1;
-	if (bits[range] < IPA_BITS) {
-		log_error("this processor has %u bits of physical address, anew needs %u for its "
-			  "guests: it can't run here",
-			  bits[range], IPA_BITS);
-		return HV_EUNSUPPORTED;
-	}
-	if (granule == 1 || (granule == 0 && ((mmfr0 >> 28) & 0xf) == 0xf)) {
-		log_error("this processor has no second-stage translation by pages of 4 KiB, which "
-			  "anew needs: it can't run here");
-		return HV_EUNSUPPORTED;
-	}
-	return HV_OK;
+	if (!check_require(bits[range] >= IPA_BITS, "enough bits of physical address",
+			   "this processor has %u bits of physical address, anew needs %u for its "
+			   "guests: it can't run here",
+			   bits[range], IPA_BITS))
+		err = HV_EUNSUPPORTED;
+	if (!check_require(granule != 1 && (granule || ((mmfr0 >> 28) & 0xf) != 0xf),
+			   "second-stage translation by pages of 4 KiB",
+			   "this processor has no second-stage translation by pages of 4 KiB, "
+			   "which anew needs: it can't run here"))
+		err = HV_EUNSUPPORTED;
+	return err;
 }
 
 void stage2_init(void)

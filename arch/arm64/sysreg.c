@@ -13,6 +13,7 @@
  * Arm ARM D19.2 (registers), D1.3.6 and D19.2.50 (traps by HCR_EL2.TID3).
  */
 #include <internal/arch.h>
+#include <internal/check.h>
 
 #include "el2.h"
 
@@ -71,12 +72,14 @@ enum hv_error sysreg_check(void)
 	for (u32 i = 0; i < ARRAY_COUNT(requirements); i++) {
 		u32 field = (u32)(requirements[i].reg >> requirements[i].shift) & 0xf;
 
-		if (requirements[i].inverted ? field != 0xf : field >= requirements[i].least)
-			continue;
-		log_error("this processor has no %s, which the guests' baseline " BASELINE_NAME
-			  " promises: anew can't run here",
-			  requirements[i].what);
-		err = HV_EUNSUPPORTED;
+		if (!check_require(
+			    requirements[i].inverted ? field != 0xf
+						     : field >= requirements[i].least,
+			    requirements[i].what,
+			    "this processor has no %s, which the guests' baseline " BASELINE_NAME
+			    " promises: anew can't run here",
+			    requirements[i].what))
+			err = HV_EUNSUPPORTED;
 	}
 	return err;
 }

@@ -2,6 +2,7 @@
 /* A virtual CPU of arm64 and the processor it runs on: what hv/internal/arch.h asks for. */
 #include <hv/state.h>
 #include <internal/arch.h>
+#include <internal/check.h>
 #include <internal/host.h>
 #include <internal/sched.h>
 #include <stdio.h>
@@ -59,24 +60,22 @@ enum hv_error arch_check(void)
 {
 	enum hv_error err;
 
-	if (((sysreg_read("CurrentEL") >> 2) & 3) != 2) {
-		log_error("the firmware started anew at EL%llu, and it needs EL2: switch "
-			  "virtualization on in the machine's setup (QEMU: -machine "
-			  "virt,virtualization=on)",
-			  (unsigned long long)((sysreg_read("CurrentEL") >> 2) & 3));
+	if (!check_require(((sysreg_read("CurrentEL") >> 2) & 3) == 2, "EL2",
+			   "the firmware started anew at EL%llu, and it needs EL2: switch "
+			   "virtualization on in the machine's setup (QEMU: -machine "
+			   "virt,virtualization=on)",
+			   (unsigned long long)((sysreg_read("CurrentEL") >> 2) & 3)))
 		return HV_EUNSUPPORTED;
-	}
 	el2_vhe = sysreg_read("hcr_el2") & HCR_E2H;
 	err = stage2_check();
 	if (sysreg_check())
 		err = HV_EUNSUPPORTED;
 	if (gic_host_check())
 		err = HV_EUNSUPPORTED;
-	if (!err && !arch_counter_hz()) {
-		log_error("the firmware left CNTFRQ_EL0 at 0, so that nobody knows how fast time "
-			  "passes: it has to be mended");
+	if (!check_require(arch_counter_hz(), "a counter of known frequency",
+			   "the firmware left CNTFRQ_EL0 at 0, so that nobody knows how fast time "
+			   "passes: it has to be mended"))
 		err = HV_EUNSUPPORTED;
-	}
 	return err;
 }
 

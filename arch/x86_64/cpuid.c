@@ -11,6 +11,7 @@
  */
 #include <arch/asm.h>
 #include <arch/policy.h>
+#include <internal/check.h>
 #include <internal/vm.h>
 
 /* Leaf 1. */
@@ -104,6 +105,8 @@ static const struct {
 	{0x80000001, 2, ECX81_HARDWARE}, {0x80000001, 3, EDX81_HARDWARE},
 };
 
+#define BASELINE "the guests' baseline " BASELINE_NAME
+
 enum hv_error cpuid_check(void)
 {
 	enum hv_error err = HV_OK;
@@ -115,11 +118,14 @@ enum hv_error cpuid_check(void)
 
 		if (!missing)
 			continue;
-		log_error("this processor is too old for the guests' baseline " BASELINE_NAME
-			  ": CPUID leaf %xh, E%cX lacks bits %08xh",
-			  required[i].leaf, "ABCD"[required[i].reg], missing);
+		check_require(false, BASELINE,
+			      "this processor is too old for " BASELINE
+			      ": CPUID leaf %xh, E%cX lacks bits %08xh",
+			      required[i].leaf, "ABCD"[required[i].reg], missing);
 		err = HV_EUNSUPPORTED;
 	}
+	if (!err)
+		check_require(true, BASELINE, "%s", "");
 	return err;
 }
 

@@ -9,6 +9,7 @@
 #include <arch/vectors.h>
 #include <hv/state.h>
 #include <internal/arch.h>
+#include <internal/check.h>
 #include <internal/host.h>
 #include <internal/sched.h>
 #include <stdio.h>
@@ -42,8 +43,9 @@ enum hv_error arch_check(void)
 		x86_backend = backends[i];
 		return cpuid_check();
 	}
-	log_error("this processor has no AMD SVM (CPUID 8000_0001h ECX bit 2 is clear), which anew "
-		  "needs: under QEMU choose -cpu EPYC, elsewhere another machine");
+	check_require(false, "AMD SVM",
+		      "this processor has no AMD SVM (CPUID 8000_0001h ECX bit 2 is clear), which "
+		      "anew needs: under QEMU choose -cpu EPYC, elsewhere another machine");
 	return HV_EUNSUPPORTED;
 }
 

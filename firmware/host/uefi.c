@@ -120,6 +120,33 @@ const char *host_name(void)
 	return name;
 }
 
+/* UEFI 2.10, section 9.1: LoadOptions may be anything; a shell has its command line there. */
+bool host_option(const char *word)
+{
+	static const EFI_GUID guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+	const EFI_LOADED_IMAGE_PROTOCOL *image = uefi_protocol(uefi_image, &guid);
+	const CHAR16 *text = image ? image->LoadOptions : NULL;
+	size_t length = text ? image->LoadOptionsSize / sizeof(*text) : 0;
+	size_t matched = 0;
+	bool matches = true;
+
+	UEFI_CHECK_CONTEXT();
+	for (size_t i = 0; i <= length; i++) {
+		CHAR16 c = i < length ? text[i] : 0;
+
+		if (c > ' ') {
+			matches = matches && word[matched] && c == (u8)word[matched];
+			matched += matches;
+			continue;
+		}
+		if (matches && matched && !word[matched])
+			return true;
+		matched = 0;
+		matches = true;
+	}
+	return false;
+}
+
 u64 host_image_base(void)
 {
 	return (u64)(uintptr_t)ImageBase;

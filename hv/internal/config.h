@@ -48,7 +48,8 @@ extern const struct state_desc vm_config_state;
 struct config {
 	struct vm_config vms[CONFIG_VM_MAX];
 	u32 vm_count;
-	bool events;                     /* [anew] events = console: the event stream is on */
+	bool check;  /* [anew] check = on: the machine is reported on, no more */
+	bool events; /* [anew] events = console: the event stream is on */
 	char snapshots[CONFIG_PATH_MAX]; /* [anew] snapshots: the folder of them (volume.h) */
 	u64 part; /* [anew] part: bytes of each file of a snapshot, at most */
 };

@@ -14,6 +14,12 @@
 int anew_main(void);
 
 /*
+ * Whether @word is among the words that anew was started with: its load options, as of a command
+ * line of the UEFI shell, or of a boot entry.
+ */
+HV_MUST_CHECK bool host_option(const char *word);
+
+/*
  * Whether firmware may be called now. The architecture clears it on the way to hypervisor context
  * and sets it on the way back; every host_*() function panics while it is false.
  */

@@ -66,6 +66,7 @@ static void test_everything(void **state)
 		      "[vm b.2]\nkernel=k\nmemory=512\n"),
 		HV_OK);
 	assert_true(config.events);
+	assert_false(config.check);
 	assert_int_equal(config.vm_count, 2);
 	assert_string_equal(config.vms[0].name, "a");
 	assert_int_equal(config.vms[0].memory, GIB(1));
@@ -133,7 +134,8 @@ static void test_mistakes(void **state)
 	refuse("[vm a123456789012345678901234567890123456789]\nkernel=k\n", "not a name for a VM");
 	refuse("[vma]\nkernel=k\n", "anew.conf:1: not a section (vma); [vm NAME], [anew]");
 	refuse("kernel=k\n", "anew.conf:1: before any section (kernel)");
-	refuse("[anew]\nevent=on\n", "not a key of [anew] (event); events, snapshots, part");
+	refuse("[anew]\nevent=on\n", "not a key of [anew] (event); events, snapshots, check, part");
+	refuse("[anew]\ncheck=yes\n", "check is wrong (yes); on, off");
 	refuse("[anew]\nevents=on\n", "(on); console, off");
 	refuse("[anew]\nevents=off\nevents=console\n", "anew.conf:3: a second one");
 	refuse("[vm a]\nkernel=k\nwhat\n", "anew.conf:3: neither a section nor a key (what)");

@@ -4,6 +4,7 @@
 #include <arch/backend.h>
 #include <arch/vectors.h>
 #include <arch/x86.h>
+#include <internal/check.h>
 #include <internal/host.h>
 #include <internal/vm.h>
 #include <string.h>
@@ -52,17 +53,15 @@ static enum hv_error svm_probe(void)
 	u64 vm_cr = rdmsr(MSR_VM_CR);
 	enum hv_error err = HV_OK;
 
-	if (vm_cr & VM_CR_SVMDIS) {
-		log_error("AMD SVM is switched off by the firmware%s: switch it on (\"SVM mode\", "
-			  "\"virtualization\") in the machine's setup",
-			  vm_cr & VM_CR_LOCK ? " and locked" : "");
+	if (!check_require(!(vm_cr & VM_CR_SVMDIS), "AMD SVM, switched on by the firmware",
+			   "AMD SVM is switched off by the firmware%s: switch it on (\"SVM mode\", "
+			   "\"virtualization\") in the machine's setup",
+			   vm_cr & VM_CR_LOCK ? " and locked" : ""))
 		err = HV_EUNSUPPORTED;
-	}
-	if (!(cpuid(0x8000000a, 0).edx & SVM_NPT)) {
-		log_error("this AMD processor has SVM but no nested paging (NPT), which anew "
-			  "needs: it can't run here");
+	if (!check_require(cpuid(0x8000000a, 0).edx & SVM_NPT, "nested paging (NPT)",
+			   "this AMD processor has SVM but no nested paging (NPT), which anew "
+			   "needs: it can't run here"))
 		err = HV_EUNSUPPORTED;
-	}
 	return err;
 }
 
