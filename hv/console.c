@@ -292,7 +292,7 @@ void console_focus(struct vm *vm)
 		monitor_prompt();
 		return;
 	}
-	console_print("anew: console of %s, Ctrl-] for the monitor\n", vm->config.name);
+	console_print("anew: console of %s, Ctrl-] or F12 for the monitor\n", vm->config.name);
 	focus = vm;
 	previous = vm;
 	event("focus", "\"vm\":%s", event_string(name, vm->config.name));

@@ -39,6 +39,7 @@ enum escape {
 
 static const EFI_GUID serial_guid = EFI_SERIAL_IO_PROTOCOL_GUID;
 static const EFI_GUID text_guid = EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL_GUID;
+static const EFI_GUID keyboard_guid = EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL_GUID;
 static const EFI_GUID graphics_guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
 
 static struct serial serials[SERIAL_MAX];
@@ -46,6 +47,9 @@ static size_t serial_count;
 static SIMPLE_TEXT_OUTPUT_INTERFACE *screens[SCREEN_MAX];
 static size_t screen_count;
 static enum escape escape;
+
+/* Of the firmware's keyboards together; NULL: only the older protocol, without shift keys. */
+static EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL *keyboard;
 
 /* Bytes of a key that did not fit into the reader's buffer. */
 static u8 key_bytes[8];
@@ -260,12 +264,15 @@ static void screen_write(const u8 *buf, size_t length)
 
 /* ---- keyboard ---- */
 
-/* What a terminal sends for the keys that have no character: UEFI 2.10, table 12.3. */
+/*
+ * What a terminal sends for the keys that have no character: UEFI 2.10, table 12.3. F12 is Ctrl-]
+ * for keyboards that have no ].
+ */
 static const char *const scan_text[] = {
 	[SCAN_UP] = "\033[A",         [SCAN_DOWN] = "\033[B",    [SCAN_RIGHT] = "\033[C",
 	[SCAN_LEFT] = "\033[D",       [SCAN_HOME] = "\033[H",    [SCAN_END] = "\033[F",
 	[SCAN_INSERT] = "\033[2~",    [SCAN_DELETE] = "\033[3~", [SCAN_PAGE_UP] = "\033[5~",
-	[SCAN_PAGE_DOWN] = "\033[6~", [SCAN_ESC] = "\033",
+	[SCAN_PAGE_DOWN] = "\033[6~", [SCAN_ESC] = "\033",       [SCAN_F12] = "\035",
 };
 
 static void key_add(u32 byte)
@@ -273,14 +280,37 @@ static void key_add(u32 byte)
 	key_bytes[key_count++] = (u8)byte;
 }
 
+/* The control character of a key that is held down with Ctrl, as far as firmware leaves it to us.
+ */
+static CHAR16 with_control(CHAR16 c, UINT32 shift)
+{
+	bool control = (shift & EFI_SHIFT_STATE_VALID) &&
+		       (shift & (EFI_LEFT_CONTROL_PRESSED | EFI_RIGHT_CONTROL_PRESSED));
+
+	return control && c >= '@' && c < 0x7f ? c & 0x1f : c;
+}
+
+static bool key_next(EFI_INPUT_KEY *key)
+{
+	SIMPLE_INPUT_INTERFACE *in = uefi_st->ConIn;
+	EFI_KEY_DATA data = {0};
+
+	if (!keyboard)
+		return in && !EFI_ERROR(in->ReadKeyStroke(in, key));
+	if (EFI_ERROR(keyboard->ReadKeyStrokeEx(keyboard, &data)))
+		return false;
+	*key = data.Key;
+	key->UnicodeChar = with_control(key->UnicodeChar, data.KeyState.KeyShiftState);
+	return true;
+}
+
 /* Puts the next key's bytes into key_bytes, which is empty; false when no key is waiting. */
 static bool key_poll(void)
 {
-	SIMPLE_INPUT_INTERFACE *in = uefi_st->ConIn;
 	EFI_INPUT_KEY key = {0};
 	u32 c;
 
-	if (!in || EFI_ERROR(in->ReadKeyStroke(in, &key)))
+	if (!key_next(&key))
 		return false;
 	c = key.UnicodeChar;
 	if (!c) {
@@ -326,6 +356,9 @@ static size_t key_read(u8 *buf, size_t length)
 void console_init(void)
 {
 	key_count = 0;
+	keyboard = uefi_st->ConsoleInHandle
+			   ? uefi_protocol(uefi_st->ConsoleInHandle, &keyboard_guid)
+			   : NULL;
 	serial_init();
 	screen_init();
 }

@@ -103,8 +103,8 @@ static void help(void)
 		for (const struct monitor_command *c = tables[i]; c->name; c++)
 			help_line(c->name, c->usage, c->help);
 	help_line("help", "", "this list");
-	console_print("VM may be left out where it is in [] and there is only one. Ctrl-] changes "
-		      "between a\nguest's console and this prompt.\n");
+	console_print("VM may be left out where it is in [] and there is only one. Ctrl-] or F12 "
+		      "changes\nbetween a guest's console and this prompt.\n");
 }
 
 static const struct monitor_command *find(const char *name)

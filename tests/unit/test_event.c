@@ -148,8 +148,9 @@ static void test_focus(void **state)
 	guest_writes(one, "last\n");
 	guest_writes(&double_vms[1].vm, "first\n");
 	console_focus(&double_vms[1].vm);
-	assert_string_equal(double_shown(), "last\nanew: console of two, Ctrl-] for the monitor\r\n"
-					    "\x1e{\"event\":\"focus\",\"vm\":\"two\"}\nfirst\n");
+	assert_string_equal(double_shown(),
+			    "last\nanew: console of two, Ctrl-] or F12 for the monitor\r\n"
+			    "\x1e{\"event\":\"focus\",\"vm\":\"two\"}\nfirst\n");
 	double_clear_output();
 	console_focus(NULL);
 	assert_string_equal(double_shown(), "\x1e{\"event\":\"focus\",\"vm\":null}\nanew> "

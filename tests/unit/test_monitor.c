@@ -166,7 +166,7 @@ static void test_console_keys(void **state)
 	u8 got[16];
 
 	(void)state;
-	expect("console\rhi\x03", "anew: console of one, Ctrl-] for the monitor\r\n");
+	expect("console\rhi\x03", "anew: console of one, Ctrl-] or F12 for the monitor\r\n");
 	assert_ptr_equal(console_focused(), one);
 	assert_int_equal(told, 1);
 	assert_int_equal(chardev_read(&one->chardev, got, sizeof(got)), 3);
