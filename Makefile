@@ -49,7 +49,8 @@ find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -na
 PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
 	gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev \
 	clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 qemu-efi-aarch64 \
-	qemu-system-arm mtools dosfstools fdisk python3 cpio libzydis-dev
+	qemu-system-arm mtools dosfstools fdisk python3 cpio libzydis-dev \
+	sbsigntool openssl python3-cryptography python3-importlib-resources python3-pefile
 
 .PHONY: deps
 deps:
@@ -523,8 +524,8 @@ $(GUEST)/initrd: $(GUEST)/busybox $(wildcard tests/demo/*)
 	@tests/demo/mkinitramfs $@ $< $(CC)
 
 # What the tests need beyond the machine's own packages: see qemu-runner/fetch.
-MACHINES_x86_64 := linux-7 ptp_vmclock
-MACHINES_arm64 := linux-7 qemu-10 firmware-trixie
+MACHINES_x86_64 := linux-7 ptp_vmclock virt-firmware
+MACHINES_arm64 := linux-7 qemu-10 firmware-trixie virt-firmware
 
 # For the kernel that has VMClock: a program that uses it, and its driver where that is a module.
 VMCLOCK_x86_64 := $(GUEST)/ptp_vmclock.ko.xz
@@ -537,7 +538,7 @@ $(GUEST)/initrd-7: $(GUEST)/busybox $(wildcard tests/demo/*) $(VMCLOCK_$(ARCH))
 # Every architecture, unless one is named.
 TEST_ARCHES := $(if $(filter file,$(origin ARCH)),$(ARCHES),$(ARCH))
 
-.PHONY: guests machines run test bench image
+.PHONY: guests machines run test bench image sign
 guests: $(KERNELS) $(GUEST)/initrd
 machines: $(GUEST)/initrd-7
 	@qemu-runner/fetch --arch $(ARCH) $(MACHINES_$(ARCH))
@@ -559,6 +560,22 @@ image: deps
 	@for arch in $(ARCHES); do $(MAKE) --no-print-directory ARCH=$$arch build guests; done
 	@qemu-runner/mkimage $(B)/anew.img $(call disk_files,$(B)/)
 	@echo "$(B)/anew.img: $$(($$(stat -c %s $(B)/anew.img) >> 20)) MiB"
+
+# Signed by the owner of a machine with Secure Boot, whose firmware has the certificate in its db.
+KEY ?=
+CERT ?=
+SIGNED ?= $(B)/signed
+sign: deps
+	@[ -f '$(KEY)' ] && [ -f '$(CERT)' ] || { \
+		echo "say with which key: make sign KEY=FILE.key CERT=FILE.crt, both in PEM" >&2; exit 1; }
+	@for arch in $(ARCHES); do \
+		$(MAKE) --no-print-directory ARCH=$$arch build guests; \
+		mkdir -p $(SIGNED)/$$arch; \
+		sbsign --key '$(KEY)' --cert '$(CERT)' --output $(SIGNED)/$$arch/anew-$$arch.efi \
+			$(B)/$$arch/anew-$$arch.efi; \
+	done
+	@qemu-runner/mkimage $(SIGNED)/anew.img $(call disk_files,$(SIGNED)/)
+	@echo "$(SIGNED)/anew.img, $(foreach arch,$(ARCHES),$(SIGNED)/$(arch)/anew-$(arch).efi)"
 
 test: deps
 	@for arch in $(TEST_ARCHES); do \
@@ -585,6 +602,7 @@ help:
 	@echo "make test            every test; ends with N passed, N failed, N skipped"
 	@echo "make bench           figures, in executed instructions; BENCH_FLAGS=--save: new baseline"
 	@echo "make image           $(B)/anew.img: boots a machine of either architecture"
+	@echo "make sign            the same in $(SIGNED)/, signed for Secure Boot: KEY=FILE CERT=FILE"
 	@echo "make deps            install the Debian packages that building and testing needs"
 	@echo "make build           $(IMAGE) (the default)"
 	@echo "                     ARCH=arm64 with these: for arm64 (make test: only that)"

@@ -93,10 +93,10 @@ def _mtool(*command):
     _tool("mtools", *command)
 
 
-def conf_file(image, conf):
+def conf_file(image, conf, events=True):
     """Writes the text @conf beside @image, with what the runner needs, and returns where."""
     path = image.with_name(CONF_NAME)
-    path.write_text(conf.rstrip("\n") + "\n" + EVENTS, encoding="utf-8")
+    path.write_text(conf.rstrip("\n") + "\n" + (EVENTS if events else ""), encoding="utf-8")
     return path
 
 
@@ -141,7 +141,7 @@ def make_image(image, files, slack=SLACK):
         _mtool("mcopy", "-i", drive, str(path), f"::/{name}")
 
 
-def copy_image(image, disk, conf):
+def copy_image(image, disk, conf, events=True):
     """Copies the disk image @disk to @image; with another anew.conf where @conf is not None."""
     image, disk = Path(image), Path(disk)
     if not disk.is_file():
@@ -151,5 +151,5 @@ def copy_image(image, disk, conf):
         raise CouldNotRun(f"{disk} can't be copied onto itself; give the machine other logs")
     copy_sparse(disk, image)
     if conf is not None:
-        _mtool("mcopy", "-o", "-i", f"{image}@@{START}", str(conf_file(image, conf)),
+        _mtool("mcopy", "-o", "-i", f"{image}@@{START}", str(conf_file(image, conf, events)),
                f"::/{CONF_NAME}")

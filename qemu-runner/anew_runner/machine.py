@@ -61,6 +61,7 @@ class Machine:
     more_disks     images of further disks, on the same bus; they are used as they are
     screen         with a screen and a USB keyboard, which qmp reaches
     serial         False: without a serial port, so without events and output
+    certificate    the only one that the firmware of a machine with Secure Boot trusts
     qmp            QEMU takes commands itself: see qmp() below
     ram            the machine's memory in MiB
     icount         count instructions for time: slow, and the same every time
@@ -150,15 +151,16 @@ class Machine:
             raise CouldNotRun(f"can't make {self.logs} ready: {error}") from None
 
     def _make_image(self):
+        events = self._devices.get("serial", True)
         if self._disk:
-            esp.copy_image(self._image, self._disk, self._conf)
+            esp.copy_image(self._image, self._disk, self._conf, events)
             return
         files = esp.collect(self._conf, self._folder, self._files)
         if not self.efi.is_file():
             raise CouldNotRun(f"there is no {self.efi}; build it with 'make', or name another with "
                               "--efi")
         esp.make_image(self._image, {ARCHES[self.arch].boot_file: self.efi,
-                                     esp.CONF_NAME: esp.conf_file(self._image, self._conf),
+                                     esp.CONF_NAME: esp.conf_file(self._image, self._conf, events),
                                      **files}, self._slack)
 
     def power_on(self):

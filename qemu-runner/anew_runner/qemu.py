@@ -4,6 +4,7 @@
 import fnmatch
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,11 @@ from .esp import copy_sparse
 TOP = Path(__file__).resolve().parent.parent.parent
 QEMU_10 = TOP / "build/qemu-10"
 TRIXIE = TOP / "build/firmware-trixie"
+VIRT_FIRMWARE = TOP / "build/virt-firmware"
+OWNER = "616e6577-0000-4000-8000-000000000002"  # of the keys that are enrolled
 FIRMWARE_FOLDERS = ("etc/qemu/firmware", "usr/share/qemu/firmware")
-# Not for us: what needs System Management Mode, or only starts what it trusts.
-UNWANTED_FEATURES = {"requires-smm", "secure-boot", "enrolled-keys"}
+# Only starts what it trusts; x86_64's needs System Management Mode for it.
+SECURE = "secure-boot"
 
 
 class Model(NamedTuple):
@@ -29,6 +32,7 @@ class Model(NamedTuple):
     qemu_10: bool = False
     firmware: Path = Path("/")  # below which its packages are unpacked
     rng: bool = True  # whether it has a generator of random numbers
+    secure: bool = False  # with Secure Boot
 
 
 # CX16 is hidden because QEMU 7.2 emulates it wrongly: Linux 6.12 panics or hangs in one boot of
@@ -47,6 +51,8 @@ MODELS = {
     "q35-svm-norng": Model("x86_64", f"pc-q35-7.2,{Q35}",
                            "EPYC-v1,+svm,+npt,-cx16,-rdrand,-rdseed",
                            "like q35-svm, without any generator of random numbers", rng=False),
+    "q35-secure": Model("x86_64", f"pc-q35-7.2,{Q35.replace('smm=off', 'smm=on')}",
+                        "EPYC-v1,+svm,+npt,-cx16", "like q35-svm, with Secure Boot", secure=True),
     "q35-svm-10": Model("x86_64", f"pc-q35-10.0,{Q35}", "EPYC-v1,+svm,+npt",
                         "like q35-svm, under QEMU 10 (qemu-runner/fetch qemu-10)", True),
     "virt-gicv3": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "cortex-a72",
@@ -62,6 +68,8 @@ MODELS = {
     "virt-max-10": Model("arm64", f"virt-10.0,{EL2},gic-version=3", "max",
                          "all that QEMU 10 emulates, GICv3 (qemu-runner/fetch --arch arm64 "
                          "qemu-10)", True),
+    "virt-secure": Model("arm64", f"virt-7.2,{EL2},gic-version=3", "cortex-a72",
+                         "like virt-gicv3, with Secure Boot", secure=True),
     "virt-noel2": Model("arm64", "virt-7.2,gic-version=3", "cortex-a72",
                         "no EL2: anew must refuse in words"),
 }
@@ -124,7 +132,7 @@ def _suits(descriptor, chosen):
     machine = chosen.machine.split(",")[0]
     patterns = [pattern for target in targets for pattern in target.get("machines", ())]
     return ("uefi" in descriptor.get("interface-types", ())
-            and not UNWANTED_FEATURES & set(descriptor.get("features", ()))
+            and (SECURE in descriptor.get("features", ())) == chosen.secure
             and descriptor.get("mapping", {}).get("device") == "flash"
             and any(fnmatch.fnmatchcase(machine, pattern) for pattern in patterns))
 
@@ -169,18 +177,38 @@ def _disk(number, image, bus, readonly=False):
             "-device", f"{BUSES[bus].disk},drive=drive{number},id=disk{number},bootindex={number}"]
 
 
+def enroll(variables, certificate):
+    """Makes @certificate the only one whose signatures a firmware with these @variables trusts."""
+    tool = VIRT_FIRMWARE / "usr/bin/virt-fw-vars"
+    if not tool.exists():
+        raise CouldNotRun(f"there is no {tool}; get it with: qemu-runner/fetch virt-firmware")
+    words = [str(tool), "--inplace", str(variables), "--sb"]
+    for name in ("PK", "KEK", "db"):
+        words += ["--delete", name]
+    for option in ("--set-pk", "--add-kek", "--add-db"):
+        words += [option, OWNER, str(certificate)]
+    done = subprocess.run(words, text=True, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env={
+                              "PYTHONPATH": str(VIRT_FIRMWARE / "usr/lib/python3/dist-packages")})
+    if done.returncode:
+        raise CouldNotRun(f"{' '.join(words)} failed: {done.stdout.strip()}")
+
+
 def command(chosen, folder, image, memory, icount=False, gdb=None, bus="virtio", readonly=False,
-            more_disks=(), screen=False, serial=True, qmp=None):
+            more_disks=(), screen=False, serial=True, qmp=None, certificate=None):
     """
     QEMU's command line: the serial console on standard input and output. The firmware's variables
     are copied into @folder. @memory in MiB; @gdb is a TCP port where QEMU waits for a debugger.
     The disk @image, which may be @readonly, and @more_disks are on @bus (BUSES). @screen: with a
     screen and a USB keyboard; @qmp is the path of a socket where QEMU takes commands itself.
+    @certificate is the only one that the firmware of a machine with Secure Boot trusts.
     """
     binary = _binary(chosen)
     code, template = find_firmware(chosen)
     variables = Path(folder) / "firmware-variables.fd"
     copy_sparse(template, variables)  # arm64's are 64 MiB of nothing
+    if certificate:
+        enroll(variables, certificate)
     words = [*binary,
              "-machine", chosen.machine, "-accel", "tcg", "-cpu", chosen.cpu, "-m", str(memory),
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
@@ -199,6 +227,8 @@ def command(chosen, folder, image, memory, icount=False, gdb=None, bus="virtio",
         words += ["-qmp", f"unix:{_escaped(qmp)},server=on,wait=off"]
     if chosen.rng:
         words += ["-device", "virtio-rng-pci"]
+    if chosen.secure and chosen.arch == "x86_64":
+        words += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     if icount:
         words += ["-icount", "shift=0,sleep=off"]
     if gdb:

@@ -139,6 +139,11 @@ class FirmwareTest(unittest.TestCase):
                 qemu.find_firmware(chosen)
             (folder / "50.json").write_text(json.dumps(good))
             self.assertEqual(qemu.find_firmware(chosen), (root / "code", root / "vars"))
+            (folder / "50.json").unlink()
+            with self.assertRaises(CouldNotRun):
+                qemu.find_firmware(chosen)
+            self.assertEqual(qemu.find_firmware(chosen._replace(secure=True)),
+                             (root / "code", root / "vars"))
             # The other architecture has another name with QEMU.
             chosen = qemu.MODELS["virt-gicv3"]._replace(firmware=root)
             self.assertEqual(qemu.find_firmware(chosen), (root / "code", root / "vars"))
