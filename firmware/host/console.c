@@ -18,6 +18,9 @@
 #define SERIAL_TIMEOUT_US 20000
 #define SERIAL_TRIES      3
 
+#define NUMBER_MAX  999u
+#define NUMBER_NONE UINT32_MAX
+
 /* Characters given to a screen at a time. */
 #define SCREEN_CHUNK 128
 
@@ -47,6 +50,7 @@ static size_t serial_count;
 static SIMPLE_TEXT_OUTPUT_INTERFACE *screens[SCREEN_MAX];
 static size_t screen_count;
 static enum escape escape;
+static u32 escape_number; /* of a control sequence: its parameter; NUMBER_NONE: not just one */
 
 /* Of the firmware's keyboards together; NULL: only the older protocol, without shift keys. */
 static EFI_SIMPLE_TEXT_INPUT_EX_PROTOCOL *keyboard;
@@ -197,11 +201,58 @@ static void screen_init(void)
 		uefi_bs->FreePool(handles);
 }
 
-/* The character that byte @c is on a screen, 0 when it has none there. */
-static CHAR16 screen_filter(u8 c)
+/* Moves the cursor of @screen within its line; never into the last column, which would scroll. */
+static void screen_move(SIMPLE_TEXT_OUTPUT_INTERFACE *screen, s64 by, bool erase)
 {
+	CHAR16 space[] = {' ', 0};
+	UINTN columns = 0, rows = 0;
+	s64 column = screen->Mode->CursorColumn, last;
+	UINTN row = (UINTN)screen->Mode->CursorRow;
+
+	if (EFI_ERROR(screen->QueryMode(screen, (UINTN)screen->Mode->Mode, &columns, &rows)))
+		return;
+	last = (s64)columns - 1;
+	for (s64 at = column; erase && at < last; at++)
+		screen->OutputString(screen, space);
+	column += by;
+	column = column < 0 ? 0 : column > last ? last : column;
+	screen->SetCursorPosition(screen, (UINTN)column, row);
+}
+
+/*
+ * The few control sequences that a shell needs to edit its line: cursor forward and back, and
+ * erasing to the line's end (ECMA-48, sections 8.3.20, 8.3.18, 8.3.41 and 8.3.39).
+ */
+static void screen_control(u8 final)
+{
+	s64 number = escape_number ? escape_number : 1;
+	s64 by = final == 'C' ? number : final == 'D' ? -number : 0;
+	bool erase = (final == 'K' || final == 'J') && !escape_number;
+
+	if (escape_number == NUMBER_NONE || (!by && !erase))
+		return;
+	for (size_t i = 0; i < screen_count; i++)
+		screen_move(screens[i], by, erase);
+}
+
+static void escape_parameter(u8 c)
+{
+	if (c >= '0' && c <= '9' && escape_number < NUMBER_MAX)
+		escape_number = escape_number * 10 + c - '0';
+	else
+		escape_number = NUMBER_NONE;
+}
+
+/*
+ * The character that byte @c is on a screen, 0 when it has none there; *@control: it ends a control
+ * sequence.
+ */
+static CHAR16 screen_filter(u8 c, bool *control)
+{
+	*control = false;
 	switch (escape) {
 	case ESCAPE_START:
+		escape_number = 0;
 		if (c == '[')
 			escape = ESCAPE_CONTROL;
 		else if (c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_')
@@ -212,6 +263,9 @@ static CHAR16 screen_filter(u8 c)
 	case ESCAPE_CONTROL:
 		if (c < ' ' || (c >= '@' && c <= '~'))
 			escape = ESCAPE_NONE;
+		else
+			escape_parameter(c);
+		*control = c >= '@';
 		return 0;
 	case ESCAPE_STRING:
 		if (c == '\a')
@@ -250,14 +304,17 @@ static void screen_write(const u8 *buf, size_t length)
 	size_t used = 0;
 
 	for (size_t i = 0; i < length; i++) {
-		CHAR16 c = screen_filter(buf[i]);
+		bool control;
+		CHAR16 c = screen_filter(buf[i], &control);
 
 		if (c)
 			text[used++] = c;
-		if (used == SCREEN_CHUNK) {
+		if (used == SCREEN_CHUNK || control) {
 			screen_show(text, used);
 			used = 0;
 		}
+		if (control)
+			screen_control(buf[i]);
 	}
 	screen_show(text, used);
 }
