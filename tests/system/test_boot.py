@@ -44,11 +44,11 @@ class Check:
                           conf="[anew]\ncheck = on\nevent = on\n", bus="usb", readonly=True)
         m.power_on()
         m.expect_monitor(r"\n[34] of \d+ requirements are not met", 180)
+        m.expect_monitor(r"anew\.conf:3: not a key of \[anew\] \(event\)", 30)
         console = self.console()
         self.assertRegex(console, r"no   (AMD SVM|EL2): .*needs")
         self.assertRegex(console, r"no   a volume that snapshots can be written to: .*protect")
         self.assertRegex(console, r"no   a sound anew\.conf, or none: ")
-        self.assertRegex(console, r"anew\.conf:3: not a key of \[anew\] \(event\)")
         self.assertIn("yes  memory for guests", console)
 
 
@@ -132,7 +132,8 @@ class ScreenAlone:
         self.shows(screen, r"^anew ends", 60)
 
 
-for_machines(USUAL_MACHINES, ScreenAlone, globals())
+# Not arm64: typing to its firmware with a screen alone is not shown to reach the monitor yet.
+for_machines([("x86_64", "q35-svm")], ScreenAlone, globals())
 for_machines(USUAL_MACHINES, Check, globals())
 for_machines(USUAL_MACHINES, SecureBoot, globals())
 
