@@ -49,7 +49,7 @@ find = $(sort $(foreach dir,$(1),$(if $(wildcard $(dir)),$(shell find $(dir) -na
 PACKAGES := gcc binutils make xz-utils dpkg-dev libc6-dev gnu-efi newlib-source acpica-tools \
 	gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev \
 	clang-14 libclang-rt-14-dev clang-format-14 ovmf qemu-system-x86 qemu-efi-aarch64 \
-	qemu-system-arm mtools dosfstools fdisk python3 cpio libzydis-dev \
+	qemu-system-arm device-tree-compiler mtools dosfstools fdisk python3 cpio libzydis-dev \
 	sbsigntool openssl python3-cryptography python3-importlib-resources python3-pefile
 
 .PHONY: deps
