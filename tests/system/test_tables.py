@@ -4,6 +4,7 @@ What a guest is told of its machine, read out of the guest and judged by others:
 the devicetree by dtc and, where it is there, by dt-validate.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,10 +13,14 @@ from pathlib import Path
 
 from support import ARCHES, SystemTest
 
-# Where whoever wants the devicetree judged by Linux's bindings has unpacked Linux's source.
-BINDINGS = Path("/usr/src/linux/Documentation/devicetree/bindings")
-# Nodes whose bindings have to be met, by the name of the schema.
-SCHEMAS = ("rng/microsoft,vmgenid.yaml", "ptp/amazon,vmclock.yaml")
+# Of Linux's source, which is too much to fetch for one test: set BINDINGS to where it is.
+BINDINGS = Path(os.environ.get("BINDINGS", "/usr/src/linux/Documentation/devicetree/bindings"))
+# What describes the nodes that there are; not every Linux has all of it.
+SCHEMAS = ("rng/microsoft,vmgenid", "ptp/amazon,vmclock", "interrupt-controller/arm,gic-v3",
+           "timer/arm,arch_timer", "serial/pl011", "serial/serial", "arm/cpus", "arm/psci",
+           "arm/primecell", "clock/fixed-clock")
+# dt-schema took addresses for 32 bits long up to its version 2022.08, which Debian 12 has.
+OLD_COMPLAINT = r"chosen: linux,initrd-(?:start|end):0: .* is too long"
 
 
 class Tables(SystemTest):
@@ -90,17 +95,15 @@ class TablesArm64(Tables):
         self.check_acpi_on("virt-gicv2")
 
     def check_fdt_on(self, model):
-        """The devicetree of a guest on the machine @model; where it is on this computer."""
+        """The devicetree of a guest on the machine @model, which the logs' folder has then."""
         m = self.demo(machine=model)
-        path = self.logs / "guest.dtb"
-        path.write_bytes(self.read_file(m, "/sys/firmware/fdt"))
+        (self.logs / "guest.dtb").write_bytes(self.read_file(m, "/sys/firmware/fdt"))
         # Its warnings are all that are on by default, and go to the standard error.
         self.assertEqual(self.run_tool("dtc", "-I", "dtb", "-O", "dtb", "-o", "again.dtb",
                                        "guest.dtb"), "")
         text = self.run_tool("dtc", "-I", "dtb", "-O", "dts", "guest.dtb")
         for wanted in ('"microsoft,vmgenid"', '"amazon,vmclock"'):
             self.assertIn(wanted, text)
-        return path
 
     def test_fdt_gicv2(self):
         self.check_fdt_on("virt-gicv2")
@@ -111,16 +114,15 @@ class TablesArm64(Tables):
     def test_fdt_by_the_bindings(self):
         if not shutil.which("dt-validate"):
             self.skipTest("there is no dt-validate here (Debian's package dt-schema)")
-        if not BINDINGS.is_dir():
-            self.skipTest(f"there are no bindings in {BINDINGS} (Debian's package linux-source)")
-        path = self.check_fdt_on("virt-gicv3")
-        for schema in SCHEMAS:
-            if not (BINDINGS / schema).exists():
-                continue
-            self.run_tool("dt-mk-schema", "-o", "schema.json", str(BINDINGS / schema))
-            text = self.run_tool("dt-validate", "-s", "schema.json", str(path))
-            name = re.escape(Path(schema).stem)
-            self.assertNotRegex(text, rf"(?m)^.*{name}.*$")
+        if not (BINDINGS / f"{SCHEMAS[0]}.yaml").exists():
+            self.skipTest(f"no bindings are in {BINDINGS} (of Debian's packages linux-source-*)")
+        self.check_fdt_on("virt-gicv3")
+        schemas = [BINDINGS / f"{name}.yaml" for name in SCHEMAS]
+        self.run_tool("dt-mk-schema", "-j", "-o", "schema.json",
+                      *(str(schema) for schema in schemas if schema.exists()))
+        text = self.run_tool("dt-validate", "-s", "schema.json", "guest.dtb")
+        complaints = [line for line in text.splitlines() if "guest.dtb: " in line]
+        self.assertEqual([line for line in complaints if not re.search(OLD_COMPLAINT, line)], [])
 
 
 if __name__ == "__main__":

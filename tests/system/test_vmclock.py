@@ -7,7 +7,7 @@ and sees of each restore what the table of intents says.
 import time
 import unittest
 
-from support import RESEED, USUAL_MACHINES, for_machines
+from support import ARCHES, RESEED, USUAL_MACHINES, SystemTest, for_machines
 
 LINE = (r"vmclock (?P<when>is|changed): magic 4b4c4356 size (?P<size>\d+) counter 255 status 0 "
         r"flags 300 seq (?P<seq>\d+) marker (?P<marker>[0-9a-f]{16}) "
@@ -19,13 +19,14 @@ INTENTS = {"resume": (False, False), "migrate": (True, False), "rollback": (True
 SILENCE = 2
 
 
-class VMClock:
-    """What a program in a guest sees."""
+class Guest:
+    """What the tests of this file share: a guest with a program that sees VMClock's page."""
 
     def booted(self, **options):
         """A machine whose guest has VMClock's driver."""
-        m = self.demo(kernel=self.guests / "vmlinuz-7", initrd=self.guests / "initrd-7",
-                      deadline=900, **options)
+        options = options or {"kernel": self.guests / "vmlinuz-7",
+                              "initrd": self.guests / "initrd-7"}
+        m = self.demo(deadline=900, **options)
         if self.arch == "x86_64":
             m.guest("insmod /ptp_vmclock.ko.xz; echo status $?")
             m.expect(r"^status 0$", 60)
@@ -55,6 +56,10 @@ class VMClock:
         """The monitor shows what the guest sees."""
         self.assertIn(f"disruption marker 0x{seen['marker']}, generation counter "
                       f"0x{seen['generation']}, ", m.monitor("genid demo show"))
+
+
+class VMClock(Guest):
+    """What a program in a guest sees."""
 
     def test_intents(self):
         m = self.booted()
@@ -123,6 +128,28 @@ class VMClock:
         self.assertEqual(seen[0]["generation"], first["generation"])
         for what in ("marker", "generation"):
             self.assertEqual(len({one[what] for one in seen}), 4)
+
+
+class VMClockByAcpi(Guest, SystemTest):
+    """The same where the driver finds it by ACPI, on the architecture that has both."""
+
+    arch = "arm64"
+
+    def test_rollback(self):
+        conf = ("[vm demo]\nmemory = 256M\nkernel = kernel\ninitrd = initrd\nfirmware = acpi\n"
+                f"cmdline = {ARCHES['arm64'].cmdline}\n")
+        m = self.booted(conf=conf, files={"kernel": self.guests / "vmlinuz-7",
+                                          "initrd": self.guests / "initrd-7"})
+        m.guest("vmclock watch &")
+        first = m.expect(LINE.replace("is|changed", "is"), 60)
+        self.assertEqual(int(first["size"]), 65536)
+        m.monitor("snapshot demo s1 --memory")
+        m.skip_output()
+        m.monitor("restore s1 --intent rollback", 120)
+        seen = self.changed(m)
+        self.assertNotEqual(seen["generation"], first["generation"])
+        self.check_shown(m, seen)
+        self.assertEqual(self.reseeds(m), 1)
 
 
 for_machines(USUAL_MACHINES, VMClock, globals())
