@@ -110,18 +110,19 @@ enum hv_error vmclock_draw(const struct vmclock *dev, u64 *generation)
 	return draw(dev->rng, dev->generation, generation);
 }
 
-enum hv_error vmclock_update(struct vmclock *dev, bool disrupted, u64 generation)
+enum hv_error vmclock_update(struct vmclock *dev, const struct vmclock_change *change)
 {
+	bool random = change->marker && change->marker != dev->marker;
 	struct vmclock changed = *dev;
 	struct vmclock_page page;
 	enum hv_error err;
 
-	if (generation && generation == dev->generation)
+	if (change->generation && change->generation == dev->generation)
 		return HV_ENO_ENTROPY;
-	if (generation)
-		changed.generation = generation;
-	if (disrupted && draw(dev->rng, dev->marker, &changed.marker))
-		changed.marker = dev->marker + 1;
+	if (change->generation)
+		changed.generation = change->generation;
+	if (change->disrupted)
+		changed.marker = random ? change->marker : dev->marker + 1;
 	changed.seq_count = dev->seq_count + 1;
 	page = make_page(&changed);
 	err = publish_seq_count(&changed, &page);

@@ -28,7 +28,9 @@ static void show(const struct vm *vm)
 static void replaced(struct vm *vm, u64 generation, const char *reason)
 {
 	char name[EVENT_STRING_MAX];
-	enum hv_error err = vmclock_update(vm->vmclock, intent_rotate.new_marker, generation);
+	const struct vmclock_change change = {.disrupted = intent_rotate.new_marker,
+					      .generation = generation};
+	enum hv_error err = vmclock_update(vm->vmclock, &change);
 
 	event_string(name, vm->config.name);
 	vmgenid_notify_guest(vm->genid);

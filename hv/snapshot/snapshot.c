@@ -369,37 +369,50 @@ enum hv_error snapshot_take(struct vm *vm, const char *name, u32 how, snapshot_p
 struct renewal {
 	const struct intent_effect *effect;
 	u8 id[VMGENID_BYTES];
-	u64 generation; /* VMClock's; 0: kept */
+	struct vmclock_change clock;
 };
 
-static enum hv_error draw_id(struct vm *vm, u8 id[VMGENID_BYTES])
+/* Id, generation and marker, in one draw of what the generator makes at a time. */
+static enum hv_error draw_id(struct vm *vm, struct renewal *renewal)
 {
 	static const u8 zero[VMGENID_BYTES];
-	enum hv_error err = rng_fill(&vm->rng, id, VMGENID_BYTES);
+	struct {
+		u8 id[VMGENID_BYTES];
+		u64 generation;
+		u64 marker;
+	} drawn;
+	enum hv_error err = rng_fill(&vm->rng, &drawn, sizeof(drawn));
 
-	if (!err && (!memcmp(id, zero, VMGENID_BYTES) || !memcmp(id, vm->genid->id, VMGENID_BYTES)))
-		err = HV_ENO_ENTROPY;
-	return err;
+	if (err)
+		return err;
+	if (!memcmp(drawn.id, zero, sizeof(zero)) || !drawn.generation ||
+	    !memcmp(drawn.id, vm->genid->id, sizeof(drawn.id)))
+		return HV_ENO_ENTROPY;
+	memcpy(renewal->id, drawn.id, sizeof(drawn.id));
+	renewal->clock.generation = drawn.generation;
+	renewal->clock.marker = drawn.marker;
+	memset(&drawn, 0, sizeof(drawn));
+	return HV_OK;
 }
 
 /* Drawn before anything is touched, so that a lack of entropy refuses the restore. */
 static enum hv_error draw(struct vm *vm, enum restore_intent intent, struct renewal *renewal,
 			  char *why)
 {
+	const struct intent_effect *effect = intent_effect(intent);
 	enum hv_error err = HV_OK;
 
-	*renewal = (struct renewal){.effect = intent_effect(intent)};
-	if (renewal->effect->notify && (!vm->genid || !vm->vmclock)) {
+	*renewal = (struct renewal){.effect = effect, .clock.disrupted = effect->new_marker};
+	if (effect->notify && (!vm->genid || !vm->vmclock)) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "%s has no VMGenID and VMClock to be told by; only `resume` can do "
 			 "without",
 			 vm->config.name);
 		return HV_EUNSUPPORTED;
 	}
-	if (renewal->effect->new_id)
-		err = draw_id(vm, renewal->id);
-	if (!err && renewal->effect->new_generation)
-		err = vmclock_draw(vm->vmclock, &renewal->generation);
+	/* With a new id comes a new generation: the table says so of every intent. */
+	if (effect->new_id)
+		err = draw_id(vm, renewal);
 	if (err)
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "no new id for %s: %s; nothing was changed, try again later",
@@ -495,7 +508,7 @@ static enum hv_error renew(struct vm *vm, const struct renewal *renewal, char *w
 			      ? vmgenid_update(vm->genid, renewal->id)
 			      : HV_ENO_ENTROPY;
 	if (!err && (effect->new_marker || effect->new_generation))
-		err = vmclock_update(vm->vmclock, effect->new_marker, renewal->generation);
+		err = vmclock_update(vm->vmclock, &renewal->clock);
 	if (err) {
 		/* When the page could not be read from the volume, that has been said. */
 		bool said = vm->state == VM_FAILED;

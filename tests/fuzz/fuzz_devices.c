@@ -212,18 +212,19 @@ static void genid_step(struct board *b, struct input *in)
 static void vmclock_step(struct board *b, struct input *in)
 {
 	const struct vmclock_page *page = (const void *)b->memory.bytes;
-	u64 generation = take_bytes(in, 8);
-	bool disrupted = take(in) & 1;
+	const struct vmclock_change change = {.generation = take_bytes(in, 8),
+					      .disrupted = take(in) & 1,
+					      .marker = take_bytes(in, 8)};
 	u64 marker = b->vmclock.marker;
 
-	if (generation == b->vmclock.generation && generation)
+	if (change.generation == b->vmclock.generation && change.generation)
 		return;
-	if (vmclock_update(&b->vmclock, disrupted, generation))
+	if (vmclock_update(&b->vmclock, &change))
 		abort();
 	vmclock_notify_guest(&b->vmclock);
 	if (page->seq_count & 1 || page->disruption_marker != b->vmclock.marker ||
 	    page->vm_generation_counter != b->vmclock.generation ||
-	    (b->vmclock.marker != marker) != disrupted)
+	    (b->vmclock.marker != marker) != change.disrupted)
 		abort();
 }
 

@@ -101,6 +101,15 @@ static void board_active(struct board *b, const char *script)
 	b->write_count = 0;
 }
 
+/* With a marker of 'x' where one is to be. */
+static enum hv_error update(struct board *b, bool disrupted, u64 generation)
+{
+	const struct vmclock_change change = {
+		.disrupted = disrupted, .marker = DRAWN('x'), .generation = generation};
+
+	return vmclock_update(&b->dev, &change);
+}
+
 /* What Linux's driver looks at, and that nothing is said of the time of day. */
 static void assert_page(const struct board *b, u32 seq_count, u64 marker, u64 generation)
 {
@@ -172,7 +181,7 @@ static void activate_keeps_what_it_has(void **state)
 
 	(void)state;
 	board_active(&b, "xy");
-	assert_int_equal(vmclock_update(&b.dev, true, 7), HV_OK);
+	assert_int_equal(update(&b, true, 7), HV_OK);
 	memset(b.memory.bytes, 0, sizeof(b.memory.bytes));
 	assert_int_equal(vmclock_activate(&b.dev), HV_OK);
 	assert_page(&b, 2, DRAWN('x'), 7);
@@ -185,12 +194,13 @@ static void updates(void **state)
 
 	(void)state;
 	board_active(&b, "xy");
-	assert_int_equal(vmclock_update(&b.dev, true, 0), HV_OK);
+	assert_int_equal(update(&b, true, 0), HV_OK);
 	assert_page(&b, 2, DRAWN('x'), DRAWN('g'));
-	assert_int_equal(vmclock_update(&b.dev, false, 11), HV_OK);
+	assert_int_equal(update(&b, false, 11), HV_OK);
 	assert_page(&b, 4, DRAWN('x'), 11);
-	assert_int_equal(vmclock_update(&b.dev, true, 12), HV_OK);
-	assert_page(&b, 6, DRAWN('y'), 12);
+	/* The present marker is none, the next one is. */
+	assert_int_equal(update(&b, true, 12), HV_OK);
+	assert_page(&b, 6, DRAWN('x') + 1, 12);
 	/* The edge is the caller's. */
 	assert_int_equal(b.irq.rises, 0);
 	vmclock_notify_guest(&b.dev);
@@ -205,7 +215,7 @@ static void an_update_is_a_seqlock(void **state)
 	(void)state;
 	board_active(&b, "x");
 	b.dev.seq_count = UINT32_MAX - 1;
-	assert_int_equal(vmclock_update(&b.dev, true, 9), HV_OK);
+	assert_int_equal(update(&b, true, 9), HV_OK);
 	assert_int_equal(b.write_count, 3);
 	assert_int_equal(b.at_write[0], UINT32_MAX);
 	assert_int_equal(b.generation_at_write[0], DRAWN('g'));
@@ -219,12 +229,13 @@ static void an_update_is_a_seqlock(void **state)
 /* A marker has only to be another, a generation is refused. */
 static void without_entropy(void **state)
 {
+	const struct vmclock_change change = {.disrupted = true};
 	struct board b;
 	u64 generation = 3;
 
 	(void)state;
 	board_active(&b, "");
-	assert_int_equal(vmclock_update(&b.dev, true, 0), HV_OK);
+	assert_int_equal(vmclock_update(&b.dev, &change), HV_OK);
 	assert_page(&b, 2, DRAWN('m') + 1, DRAWN('g'));
 	assert_int_equal(vmclock_draw(&b.dev, &generation), HV_ENO_ENTROPY);
 	assert_int_equal(generation, 3);
@@ -243,7 +254,7 @@ static void draws(void **state)
 	assert_true(generation == DRAWN('h'));
 	fake_rng_init(&b.rng, (const u8 *)"gggggh", 6);
 	assert_int_equal(vmclock_draw(&b.dev, &generation), HV_ENO_ENTROPY);
-	assert_int_equal(vmclock_update(&b.dev, true, b.dev.generation), HV_ENO_ENTROPY);
+	assert_int_equal(update(&b, true, b.dev.generation), HV_ENO_ENTROPY);
 	assert_page(&b, 0, DRAWN('m'), DRAWN('g'));
 }
 
@@ -256,12 +267,12 @@ static void failed_writes(void **state)
 	for (u32 writes = 0; writes < 3; writes++) {
 		board_active(&b, "xy");
 		b.writes_left = writes;
-		assert_int_equal(vmclock_update(&b.dev, true, 9), HV_ENO_MEMORY);
+		assert_int_equal(update(&b, true, 9), HV_ENO_MEMORY);
 		assert_true(b.dev.marker == DRAWN('m') && b.dev.generation == DRAWN('g'));
 		assert_int_equal(b.dev.seq_count, 0);
 		b.writes_left = UINT32_MAX;
-		assert_int_equal(vmclock_update(&b.dev, true, 9), HV_OK);
-		assert_page(&b, 2, DRAWN('y'), 9);
+		assert_int_equal(update(&b, true, 9), HV_OK);
+		assert_page(&b, 2, DRAWN('x'), 9);
 	}
 	board_parts(&b, "gm");
 	assert_int_equal(make(&b), HV_OK);
@@ -276,7 +287,7 @@ static void state_round_trip(void **state)
 
 	(void)state;
 	board_active(&b, "x");
-	assert_int_equal(vmclock_update(&b.dev, true, 9), HV_OK);
+	assert_int_equal(update(&b, true, 9), HV_OK);
 	board_active(&fresh, "");
 	assert_true(fake_same_after_load(&vmclock_state, &b.dev, &fresh.dev));
 	/* What is in memory comes with the memory, or by activate. */

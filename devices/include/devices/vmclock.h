@@ -104,13 +104,20 @@ HV_MUST_CHECK enum hv_error vmclock_activate(struct vmclock *dev);
  */
 HV_MUST_CHECK enum hv_error vmclock_draw(const struct vmclock *dev, u64 *generation);
 
+/* What is to be changed. */
+struct vmclock_change {
+	bool disrupted; /* there is another marker */
+	/* Random. 0, or the present one: the next number, as it has only to be another. */
+	u64 marker;
+	u64 generation; /* random; 0: kept */
+};
+
 /*
- * Changes the page: the marker if @disrupted, the generation if @generation is not 0. A new marker
- * is random, or where there is no entropy the next number: it has only to differ from what the
- * guest remembers. The errors of guest_write(); HV_ENO_ENTROPY when @generation is the present one,
- * with nothing changed.
+ * Changes the page. The errors of guest_write(); HV_ENO_ENTROPY when the generation is the present
+ * one, with nothing changed.
  */
-HV_MUST_CHECK enum hv_error vmclock_update(struct vmclock *dev, bool disrupted, u64 generation);
+HV_MUST_CHECK enum hv_error vmclock_update(struct vmclock *dev,
+					   const struct vmclock_change *change);
 
 /* Tells the guest, by one edge on the line. */
 void vmclock_notify_guest(struct vmclock *dev);
