@@ -33,6 +33,8 @@ def add_machine_options(parser):
                         + ", ".join(qemu.MODELS) + f" (default: {usual})")
     parser.add_argument("--efi", metavar="FILE",
                         help="anew (default: build/ARCH/anew-ARCH.efi)")
+    parser.add_argument("--cpus", metavar="N", type=int, default=1,
+                        help="the machine's processors (default: 1)")
     parser.add_argument("--logs", metavar="DIR", help="where everything that was seen is kept "
                         "(default: a folder in build/logs)")
 
@@ -53,6 +55,7 @@ def _parser():
     guest.add_argument("--initrd", metavar="FILE")
     guest.add_argument("--cmdline", metavar="TEXT")
     guest.add_argument("--memory", metavar="MIB", type=int)
+    guest.add_argument("--vcpus", metavar="N", type=int, help="its virtual CPUs (default: 1)")
     judge = parser.add_argument_group("how it is judged")
     judge.add_argument("--script", metavar="FILE", help="what to do and to expect")
     judge.add_argument("--timeout", metavar="SECONDS", type=float,
@@ -63,6 +66,8 @@ def _parser():
     debug = parser.add_argument_group("for developers")
     debug.add_argument("--gdb", metavar="PORT", type=int, nargs="?", const=DEFAULT_GDB_PORT,
                        help=f"wait for a debugger on that port (default: {DEFAULT_GDB_PORT})")
+    debug.add_argument("--threads", choices=("multi", "single"), help="emulate each processor by a "
+                       "thread of its own, or all by one (default: as QEMU does)")
     debug.add_argument("--icount", action="store_true",
                        help="count instructions for time: slow, and the same every time")
     return parser
@@ -80,10 +85,11 @@ def _files(parser, words):
 
 def _machine(parser, options):
     arguments = {"arch": options.arch, "machine": options.machine, "efi": options.efi,
-                 "icount": options.icount, "gdb": options.gdb,
+                 "cpus": options.cpus, "threads": options.threads, "icount": options.icount,
+                 "gdb": options.gdb,
                  "files": _files(parser, options.file)}
     one_vm = {"kernel": options.kernel, "initrd": options.initrd, "cmdline": options.cmdline,
-              "memory": options.memory}
+              "memory": options.memory, "vcpus": options.vcpus}
     given = [f"--{name}" for name, value in one_vm.items() if value is not None]
     if options.conf:
         if given:

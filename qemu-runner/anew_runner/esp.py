@@ -29,9 +29,9 @@ SERIAL = "414e4557"
 FIRST_FAT_TIME = "315532800"  # 1980-01-01: FAT's times begin there
 
 
-def conf_for(kernel, initrd, cmdline, memory):
+def conf_for(kernel, initrd, cmdline, memory, vcpus=1):
     """The text of a configuration with one VM `demo`; @memory in MiB."""
-    lines = ["[vm demo]", f"memory = {memory}M", f"kernel = {kernel}"]
+    lines = ["[vm demo]", f"memory = {memory}M", f"vcpus = {vcpus}", f"kernel = {kernel}"]
     if initrd:
         lines.append(f"initrd = {initrd}")
     lines.append(f"cmdline = {cmdline}")

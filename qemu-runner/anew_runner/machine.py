@@ -49,7 +49,8 @@ class Machine:
     arch, machine  what to emulate (qemu.MODELS); one is enough, x86_64's usual one without both
     efi            the application
     conf           the text of anew.conf; without it, one VM `demo` is made of kernel, initrd
-                   (paths, None for no initrd), cmdline (None: the demo's) and memory (MiB)
+                   (paths, None for no initrd), cmdline (None: the demo's), memory (MiB) and
+                   vcpus
     folder         where the files that conf names are looked up
     files          further files: a dictionary from the path on the disk to the path here
     slack          room on the disk for what anew writes, in MiB
@@ -64,6 +65,8 @@ class Machine:
     certificate    the only one that the firmware of a machine with Secure Boot trusts
     qmp            QEMU takes commands itself: see qmp() below
     ram            the machine's memory in MiB
+    cpus           its processors
+    threads        how they are emulated: "multi", "single" (thread), or as QEMU does by itself
     icount         count instructions for time: slow, and the same every time
     gdb            a TCP port where QEMU waits for a debugger
     command        another program in QEMU's place, for tests of the runner
@@ -71,7 +74,7 @@ class Machine:
     """
 
     def __init__(self, arch=None, machine=None, efi=None, conf=None, folder=".", files=None,
-                 kernel=None, initrd=None, cmdline=None, memory=256, slack=esp.SLACK,
+                 kernel=None, initrd=None, cmdline=None, memory=256, vcpus=1, slack=esp.SLACK,
                  disk=None, logs=None, ram=2048, icount=False, gdb=None, command=None,
                  deadline=None, qmp=False, **devices):
         self.arch, self.machine_name = qemu.choose(arch, machine)
@@ -90,7 +93,8 @@ class Machine:
                 self._files["initrd"] = initrd
             if cmdline is None:
                 cmdline = ARCHES[self.arch].cmdline
-            conf = esp.conf_for("kernel", "initrd" if initrd else None, cmdline, memory)
+            conf = esp.conf_for("kernel", "initrd" if initrd else None, cmdline, memory,
+                                vcpus)
         self._conf, self._folder, self._slack = conf, folder, slack
         self._disk = disk
         self._ram, self._icount, self._gdb, self._devices = ram, icount, gdb, devices

@@ -195,14 +195,20 @@ def enroll(variables, certificate):
 
 
 def command(chosen, folder, image, memory, icount=False, gdb=None, bus="virtio", readonly=False,
-            more_disks=(), screen=False, serial=True, qmp=None, certificate=None):
+            more_disks=(), screen=False, serial=True, qmp=None, cpus=1, threads=None,
+            certificate=None):
     """
     QEMU's command line: the serial console on standard input and output. The firmware's variables
     are copied into @folder. @memory in MiB; @gdb is a TCP port where QEMU waits for a debugger.
     The disk @image, which may be @readonly, and @more_disks are on @bus (BUSES). @screen: with a
     screen and a USB keyboard; @qmp is the path of a socket where QEMU takes commands itself.
     @certificate is the only one that the firmware of a machine with Secure Boot trusts.
+    @threads, "multi" or "single", is how @cpus processors are emulated: each by a thread of its
+    own, or all by one.
     """
+    if icount and threads == "multi":
+        raise CouldNotRun("instructions can be counted with one thread only: leave out icount, or "
+                          "say threads = single")
     binary = _binary(chosen)
     code, template = find_firmware(chosen)
     variables = Path(folder) / "firmware-variables.fd"
@@ -210,7 +216,8 @@ def command(chosen, folder, image, memory, icount=False, gdb=None, bus="virtio",
     if certificate:
         enroll(variables, certificate)
     words = [*binary,
-             "-machine", chosen.machine, "-accel", "tcg", "-cpu", chosen.cpu, "-m", str(memory),
+             "-machine", chosen.machine, "-accel", f"tcg,thread={threads}" if threads else "tcg",
+             "-cpu", chosen.cpu, "-smp", str(cpus), "-m", str(memory),
              "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
              "-boot", "menu=on,splash-time=0",
              "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_escaped(code)}",

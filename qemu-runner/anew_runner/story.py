@@ -193,7 +193,7 @@ def main(arguments=None):
 
     try:
         with Machine(arch=options.arch, machine=options.machine, efi=options.efi,
-                     kernel=options.kernel, initrd=options.initrd,
+                     kernel=options.kernel, initrd=options.initrd, cpus=options.cpus,
                      logs=options.logs or TOP / "build/logs/story") as machine:
             status = tell(machine, write)
             if not options.no_console and console.on_terminal():

@@ -190,9 +190,16 @@ class CommandTest(unittest.TestCase):
         self.assertNotIn("virtualization=on", " ".join(self.command("virt-noel2")))
 
     def test_options(self):
-        words = self.command("virt-gicv3", icount=True, gdb=1234)
+        words = self.command("virt-gicv3", icount=True, gdb=1234, cpus=4)
         self.assertIn("tcp:127.0.0.1:1234", words)
         self.assertIn("shift=0,sleep=off", words)
+        self.assertEqual(words[words.index("-smp") + 1], "4")
+        self.assertEqual(words[words.index("-accel") + 1], "tcg")
+        words = self.command("q35-svm", threads="single")
+        self.assertEqual(words[words.index("-accel") + 1], "tcg,thread=single")
+        self.assertEqual(words[words.index("-smp") + 1], "1")
+        with self.assertRaises(CouldNotRun):
+            self.command("q35-svm", icount=True, threads="multi")
 
     def test_devices(self):
         for bus in qemu.BUSES:
