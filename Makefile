@@ -361,7 +361,7 @@ payloads: $(PAYLOAD_IMAGES)
 
 # Built again for the host: $(B)/host by gcc, $(B)/fuzz by clang, $(B)/tsan for threads.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
-	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c strings.c) \
+	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c startup.c strings.c) \
 	arch/arm64/gic_find.c $(addprefix firmware/host/,entropy.c sha256.c) \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
@@ -384,6 +384,7 @@ $(1)/arch/x86_64/%.o: INCLUDES = $$(call includes_arch,x86_64)
 $(1)/arch/arm64/%.o: INCLUDES = $$(call includes_arch,arm64)
 $(1)/tests/%.o: INCLUDES = $$(call includes_tests,x86_64)
 $(1)/tests/%_arm64.o: INCLUDES = $$(call includes_tests,arm64)
+$(1)/tests/unit/test_startup.o: INCLUDES = $$(call includes_arch,x86_64)
 $(1)/tests/unit/test_entropy.o: INCLUDES += $$(call includes_efi,x86_64)
 $(1)/tools/%.o: INCLUDES = $$(call includes_tests,x86_64)
 

@@ -30,9 +30,6 @@
 #define EDX81_HARDWARE (BIT(11) | BIT(20) | BIT(29))
 #define EDX81_COPIED   0x0183f3ffu
 
-/* AMD family 17h model 1 stepping 2, the first Zen: the least that has it all. */
-#define SIGNATURE 0x00800f12u
-
 #define PHYSICAL_BITS 40u
 #define LINEAR_BITS   48u
 

@@ -2,6 +2,7 @@
 /* The machine that a guest on x86_64 gets: composition of devices, memory map, power-on state. */
 #include <arch/backend.h>
 #include <arch/policy.h>
+#include <arch/startup.h>
 #include <guest/acpi.h>
 #include <guest/boot_x86.h>
 #include <guest/e820.h>
@@ -18,24 +19,24 @@ static void apic_kick(void *ctx, u32 index)
 
 static void apic_init(void *ctx, u32 index)
 {
-	/* With one virtual CPU there is nobody to send INIT but itself, which Linux never does. */
-	log_limited(&((struct vm *)ctx)->log_limit, LOG_INFO, "%s: INIT for vCPU %u dropped",
-		    ((struct vm *)ctx)->config.name, index);
+	startup_init(&((struct vm *)ctx)->vcpus[index]);
 }
 
 static void apic_startup(void *ctx, u32 index, u8 vector)
 {
-	(void)ctx;
-	(void)index;
-	(void)vector;
+	startup_begin(&((struct vm *)ctx)->vcpus[index], vector);
 }
 
 static void apic_nmi(void *ctx, u32 index)
 {
 	struct vm *vm = ctx;
+	struct vcpu *vcpu = &vm->vcpus[index];
 
-	vm->vcpus[index].arch.state.nmi_pending = 1;
-	vm_kick(vm, index);
+	/* Nor while it waits to be started: SDM vol. 3 section 11.4.7.3. */
+	if (vcpu_rests(vcpu) == VCPU_IDLE)
+		return;
+	vcpu->arch.state.nmi_pending = 1;
+	apic_kick(vm, index);
 }
 
 static void apic_eoi(void *ctx, u8 vector)
@@ -43,10 +44,10 @@ static void apic_eoi(void *ctx, u8 vector)
 	vioapic_eoi(&((struct vm *)ctx)->arch.ioapic, vector);
 }
 
-static u64 apic_deadline(void *ctx, u64 guest_tsc)
+static u64 apic_deadline(void *ctx, u32 index, u64 guest_tsc)
 {
 	struct vm *vm = ctx;
-	u64 adjust = vm->vcpus[0].arch.state.tsc_adjust;
+	u64 adjust = vm->vcpus[index].arch.state.tsc_adjust;
 
 	/* Less than the TSC was moved on by: long past. */
 	return guest_tsc < adjust ? 0 : vm_deadline(vm, guest_tsc - adjust);
@@ -286,22 +287,13 @@ static void set_segment(struct x86_segment *s, u16 selector, u16 attributes)
 
 static void set_entry_state(struct x86_state *s, const struct boot_x86_entry *entry)
 {
-	memset(s, 0, sizeof(*s));
+	startup_power_on(s);
 	s->gpr[RAX] = entry->rax;
 	s->gpr[RBX] = entry->rbx;
 	s->gpr[RSI] = entry->rsi;
 	s->gpr[RSP] = entry->rsp;
 	s->rip = entry->rip;
-	s->rflags = RFLAGS_FIXED;
-	s->dr6 = 0xffff0ff0;
-	s->dr7 = 0x400;
-	s->pat = PAT_RESET;
-	s->cr0 = CR0_PE | CR0_ET;
-	/* FXSAVE image after power-on: APM vol. 2 section 11.4.4; FCW and MXCSR. */
-	s->fpu[0] = 0x7f;
-	s->fpu[1] = 0x03;
-	s->fpu[24] = 0x80;
-	s->fpu[25] = 0x1f;
+	s->cr0 |= CR0_PE;
 	set_segment(&s->ds, 0x18, 0xc93);
 	s->es = s->ss = s->fs = s->gs = s->ds;
 	if (entry->mode == BOOT_X86_LONG64) {
@@ -313,9 +305,6 @@ static void set_entry_state(struct x86_state *s, const struct boot_x86_entry *en
 	} else {
 		set_segment(&s->cs, 0x10, 0xc9b);
 	}
-	s->ldtr.attributes = 0x82;
-	s->ldtr.limit = 0xffff;
-	s->tr.attributes = 0x8b;
 	s->tr.limit = 0x67;
 	s->gdtr.base = entry->gdt_base;
 	s->gdtr.limit = entry->gdt_limit;
@@ -414,8 +403,11 @@ enum hv_error arch_vm_reset(struct vm *vm)
 		vapic_reset(&vcpu->arch.apic);
 		vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
 		vcpu_become(vcpu, i ? VCPU_IDLE : VCPU_RUNNABLE);
-		vcpu->arch.nmi_leaving = false;
-		set_entry_state(&vcpu->arch.state, &entry);
+		vcpu->arch.nmi_leaving = vcpu->arch.init = vcpu->arch.startup = false;
+		if (i)
+			startup_power_on(&vcpu->arch.state);
+		else
+			set_entry_state(&vcpu->arch.state, &entry);
 		x86_backend->set_state(vcpu);
 	}
 	return HV_OK;

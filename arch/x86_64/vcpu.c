@@ -4,6 +4,7 @@
 #include <arch/backend.h>
 #include <arch/fetch.h>
 #include <arch/policy.h>
+#include <arch/startup.h>
 #include <arch/strings.h>
 #include <arch/tsc.h>
 #include <arch/vectors.h>
@@ -160,6 +161,7 @@ static void state_before_save(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
+	startup_settle(vcpu);
 	x86_backend->get_state(vcpu);
 	vcpu->arch.state.run_state = run_state_of(vcpu_rests(vcpu));
 }
@@ -168,7 +170,7 @@ static void state_after_load(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
-	vcpu->arch.nmi_leaving = false;
+	vcpu->arch.nmi_leaving = vcpu->arch.init = vcpu->arch.startup = false;
 	x86_backend->set_state(vcpu);
 	vcpu_become(vcpu, run_states[vcpu->arch.state.run_state]);
 	vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
@@ -277,8 +279,12 @@ static bool prepare_nmi(struct vcpu *vcpu)
 bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
-	bool nmi_waits = prepare_nmi(vcpu);
-	int vector = vapic_pending(&arch->apic);
+	bool nmi_waits;
+	int vector;
+
+	startup_settle(vcpu);
+	nmi_waits = prepare_nmi(vcpu);
+	vector = vapic_pending(&arch->apic);
 
 	if (vector >= 0 && x86_backend->inject(vcpu, EVENT_INTERRUPT | (u32)vector, 0)) {
 		vapic_take(&arch->apic, (u8)vector);
@@ -296,6 +302,8 @@ bool arch_vcpu_has_irq(const struct vcpu *vcpu)
 {
 	const struct vcpu_arch *arch = &vcpu->arch;
 
+	if (arch->init || arch->startup)
+		return true;
 	if (arch->state.nmi_pending && !arch->state.nmi_masked)
 		return true;
 	return (arch->rflags & RFLAGS_IF) && vapic_pending(&arch->apic) >= 0;

@@ -334,7 +334,7 @@ void vapic_tsc_moved(struct vapic *apic)
 
 	if (!apic->tsc_deadline)
 		return;
-	deadline = apic->ops->deadline_ns(apic->ctx, apic->tsc_deadline);
+	deadline = apic->ops->deadline_ns(apic->ctx, apic->vcpu, apic->tsc_deadline);
 	if (deadline == CLOCK_NEVER) {
 		timer_stop(apic);
 	} else if (deadline <= clock_now(apic->clock)) {

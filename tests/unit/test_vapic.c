@@ -89,10 +89,13 @@ static void on_change(void *ctx)
 }
 
 /* The TSC of these machines runs at 2 GHz. */
-static u64 deadline_ns(void *ctx, u64 tsc)
+static u64 deadline_ns(void *ctx, u32 vcpu, u64 tsc)
 {
 	(void)ctx;
-	return tsc == UINT64_MAX ? CLOCK_NEVER : tsc / 2;
+	/* The counters of the others are ahead. */
+	if (tsc == UINT64_MAX)
+		return CLOCK_NEVER;
+	return tsc / 2 > 100 * vcpu ? tsc / 2 - 100 * vcpu : 0;
 }
 
 static const struct vapic_ops ops = {
@@ -543,6 +546,12 @@ static void test_tsc_deadline(void **state)
 	vapic_write_deadline(apic, 100000);
 	vapic_tsc_moved(apic);
 	assert_int_equal(clock_next(&m.clock), 50000);
+	/* Another one's is by that one's counter. */
+	enable(&m, 1);
+	write32(&m, 1, LVT_TIMER, 0x400ec);
+	vapic_write_deadline(&m.apics[1], 100000);
+	assert_int_equal(clock_next(&m.clock), 49900);
+	vapic_write_deadline(&m.apics[1], 0);
 	/* Leaving the mode disarms. */
 	write32(&m, 0, LVT_TIMER, 0xec);
 	assert_int_equal(vapic_read_deadline(apic), 0);

@@ -68,9 +68,10 @@ static void on_eoi(void *ctx, u8 vector)
 	vioapic_eoi(&((struct machine *)ctx)->ioapic, vector);
 }
 
-static u64 deadline_ns(void *ctx, u64 tsc)
+static u64 deadline_ns(void *ctx, u32 vcpu, u64 tsc)
 {
 	(void)ctx;
+	(void)vcpu;
 	return tsc;
 }
 

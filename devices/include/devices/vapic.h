@@ -78,10 +78,10 @@ struct vapic_ops {
 	/* End of the level-triggered interrupt @vector: for vioapic_eoi(). */
 	void (*eoi)(void *ctx, u8 vector);
 	/*
-	 * The guest time (ns) at which this virtual CPU's TSC reaches @guest_tsc, in the past if it
-	 * has; CLOCK_NEVER if that can't be expressed.
+	 * The guest time (ns) at which the TSC of @vcpu reaches @guest_tsc, in the past if it has;
+	 * CLOCK_NEVER if that can't be expressed.
 	 */
-	u64 (*deadline_ns)(void *ctx, u64 guest_tsc);
+	u64 (*deadline_ns)(void *ctx, u32 vcpu, u64 guest_tsc);
 };
 
 /* Bit n of word w of irr, isr and tmr is vector 32 * w + n. */

@@ -12,6 +12,9 @@
 
 #define BASELINE_NAME "anew-x86-1"
 
+/* AMD family 17h model 1 stepping 2, the first Zen: the least that has it all. */
+#define SIGNATURE 0x00800f12u
+
 /* CR4 bits that the baseline has. */
 #define BASELINE_CR4                                                                               \
 	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | CR4_PAE | BIT(6) | CR4_PGE | BIT(8) |        \

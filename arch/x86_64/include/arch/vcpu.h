@@ -78,6 +78,10 @@ struct vcpu_arch {
 	bool shadow;    /* interrupts are held off for one instruction (sti, mov ss) */
 	bool window;    /* an exit was asked for when interrupts open */
 	bool loaded;
+	/* [l] INIT came, and what came with or after it, which the next entry begins with. */
+	bool init;
+	bool startup; /* a start-up IPI: from page @startup_page on */
+	u8 startup_page;
 	/* An IRET that ends an NMI's handler is about to be executed, or has been; where it is. */
 	bool nmi_leaving;
 	u64 nmi_iret;
