@@ -175,12 +175,11 @@ void log_panic_line(const char *format, ...)
 
 void panic(const char *format, ...)
 {
-	static bool panicking;
+	static bool panicking; /* atomic: of several processors that do, the first one is shown */
 	static char reason[LOG_LINE_MAX];
 	va_list args;
 
-	if (!panicking) {
-		panicking = true;
+	if (!__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST)) {
 		va_start(args, format);
 		vsnprintf(reason, sizeof(reason), format, args);
 		va_end(args);

@@ -17,10 +17,12 @@
 
 #define CONFIG_FILE "anew.conf"
 
+static const char *machine_name; /* host_name(), for when the firmware can't be asked */
+
 static void banner(void)
 {
 	console_print("\nanew %s (%s, %s) on %s, %llu MiB free\n", anew_build, arch_name(),
-		      arch_backend_name(), host_name(),
+		      arch_backend_name(), machine_name,
 		      (unsigned long long)(host_memory_free() >> 20));
 }
 
@@ -138,19 +140,31 @@ static void run(const struct config *config)
 	console_focus(vm_first());
 	while (!monitor_ended()) {
 		console_poll();
+		cpu_stop_in_panic();
 		sched_run_slice();
 	}
 	end_vms();
 	cpus_stop();
 }
 
+/* What a processor says that can't call the firmware; complete when `panicked` is set. */
+static char panic_report[16 * LOG_LINE_MAX];
+static u32 panicked; /* atomic: no processor may go on */
+
 /* Whatever the context is: the machine stops right after, so nothing is lost by trying. */
-static void show_panic(const char *line)
+static void show_panic_line(const char *line)
 {
+	size_t length = strcspn(line, "\n"), used = strlen(panic_report);
+
+	if (!arch_on_boot_cpu()) {
+		snprintf(panic_report + used, sizeof(panic_report) - used, "%.*s\n", (int)length,
+			 line);
+		return;
+	}
 	host_context_firmware = true;
 	console_fresh_line();
 	console_push();
-	host_console_write((const u8 *)line, strcspn(line, "\n"));
+	host_console_write((const u8 *)line, length);
 	host_console_write((const u8 *)"\r\n", 2);
 }
 
@@ -158,7 +172,7 @@ static void panic_details(void)
 {
 	static char exits[LOG_LINE_MAX];
 
-	log_panic_line("on %s, %s, %s", arch_name(), arch_backend_name(), host_name());
+	log_panic_line("on %s, %s, %s", arch_name(), arch_backend_name(), machine_name);
 	for (const struct vm *vm = vm_first(); vm; vm = vm->next) {
 		for (u32 i = 0; i < vm->vcpu_count; i++) {
 			vcpu_describe_exits(&vm->vcpus[i], exits, sizeof(exits));
@@ -170,6 +184,23 @@ static void panic_details(void)
 		"this is a mistake in anew, not in a guest; please report all of these lines, "
 		"with anew.conf and what the guests did");
 	log_panic_line("the machine is stopped: switch it off and on again");
+	__atomic_store_n(&panicked, 1, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < cpu_count; i++)
+		arch_cpu_kick(&cpus[i]);
+}
+
+void cpu_stop_in_panic(void)
+{
+	const char *line = panic_report;
+
+	if (!__atomic_load_n(&panicked, __ATOMIC_SEQ_CST))
+		return;
+	while (arch_on_boot_cpu() && *line) {
+		show_panic_line(line);
+		line += strcspn(line, "\n") + 1;
+	}
+	for (;;)
+		cpu_relax();
 }
 
 int anew_main(void)
@@ -177,7 +208,8 @@ int anew_main(void)
 	static struct config config;
 	enum hv_error config_read, err;
 
-	log_panic_hook = show_panic;
+	machine_name = host_name();
+	log_panic_hook = show_panic_line;
 	log_panic_details = panic_details;
 	config_read = read_config(&config);
 	if (config.check || host_option("--check"))

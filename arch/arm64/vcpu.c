@@ -160,6 +160,11 @@ void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
 
 /* ---- processors ---- */
 
+bool arch_on_boot_cpu(void)
+{
+	return true;
+}
+
 u32 arch_cpus_find(void)
 {
 	return 1;

@@ -73,6 +73,11 @@ void arch_cpu_off(struct cpu *cpu)
 
 /* ---- processors ---- */
 
+bool arch_on_boot_cpu(void)
+{
+	return true;
+}
+
 u32 arch_cpus_find(void)
 {
 	return 1;

@@ -4,6 +4,7 @@
 #include <arch/backend.h>
 #include <arch/fetch.h>
 #include <arch/policy.h>
+#include <arch/processor.h>
 #include <arch/startup.h>
 #include <arch/strings.h>
 #include <arch/tsc.h>
@@ -50,22 +51,41 @@ enum hv_error arch_check(void)
 	return HV_EUNSUPPORTED;
 }
 
-enum hv_error arch_cpu_on(struct cpu *cpu)
+static enum hv_error boot_cpu_on(struct cpu *cpu)
 {
-	(void)cpu;
+	enum hv_error err;
+
 	tsc_hz = tsc_calibrate();
 	if (!tsc_hz) {
 		log_error("the processor's time-stamp counter doesn't count");
 		return HV_EUNSUPPORTED;
 	}
 	vectors_init();
-	return x86_backend->cpu_on();
+	cpu->arch.pages = host_alloc_pages(CPU_PAGES);
+	if (!cpu->arch.pages)
+		return HV_ENO_MEMORY;
+	err = x86_backend->cpu_on(cpu);
+	if (err)
+		host_free_pages(cpu->arch.pages, CPU_PAGES);
+	return err;
+}
+
+enum hv_error arch_cpu_on(struct cpu *cpu)
+{
+	if (cpu == cpu_boot())
+		return boot_cpu_on(cpu);
+	/* Its local APIC has one, which nobody else uses. */
+	cpu->timer = true;
+	return x86_backend->cpu_on(cpu);
 }
 
 void arch_cpu_off(struct cpu *cpu)
 {
-	(void)cpu;
-	x86_backend->cpu_off();
+	x86_backend->cpu_off(cpu);
+	if (cpu != cpu_boot())
+		return;
+	cpu_boot_end();
+	host_free_pages(cpu->arch.pages, CPU_PAGES);
 }
 
 u64 arch_counter(void)
@@ -76,47 +96,6 @@ u64 arch_counter(void)
 u64 arch_counter_hz(void)
 {
 	return tsc_hz;
-}
-
-/* ---- processors ---- */
-
-u32 arch_cpus_find(void)
-{
-	return 1;
-}
-
-enum hv_error arch_cpu_start(struct cpu *cpu)
-{
-	(void)cpu;
-	return HV_EUNSUPPORTED;
-}
-
-void arch_cpu_stop(struct cpu *cpu)
-{
-	(void)cpu;
-}
-
-void arch_cpu_kick(struct cpu *cpu)
-{
-	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
-}
-
-void arch_cpu_sleep(struct cpu *cpu, u64 until)
-{
-	(void)cpu;
-	(void)until;
-}
-
-void arch_cpu_timer(struct cpu *cpu, u64 at)
-{
-	(void)cpu;
-	(void)at;
-}
-
-bool arch_host_irq(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return false;
 }
 
 /* ---- state ---- */
@@ -235,14 +214,16 @@ void arch_vcpu_fini(struct vcpu *vcpu)
 
 void arch_vcpu_load(struct vcpu *vcpu)
 {
-	host_context_firmware = false;
+	if (vcpu->cpu == cpu_boot())
+		host_context_firmware = false;
 	x86_backend->load(vcpu);
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
 	x86_backend->put(vcpu);
-	host_context_firmware = true;
+	if (vcpu->cpu == cpu_boot())
+		host_context_firmware = true;
 }
 
 void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
@@ -340,7 +321,10 @@ static void inject_fault(struct vcpu *vcpu, const struct strings_fault *fault)
 				  fault->error);
 }
 
-/* One step of @insn, MOVS, INS or OUTS. It goes on at the same address until it is complete. */
+/*
+ * One step of @insn, MOVS, INS or OUTS. It goes on at the same address until it is complete. The
+ * VM's lock is held.
+ */
 static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *insn, u16 port)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
@@ -372,6 +356,7 @@ static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *
 		/* The scheduler fetches more and lets the guest try again. */
 		vcpu->vm->mem_wanted = true;
 		vcpu_post(vcpu, PENDING_LEAVE);
+		sched_call_boot();
 		break;
 	case STRINGS_REFUSED:
 		return VERDICT_FAULT;

@@ -25,4 +25,37 @@ all:
 	movq %rsp, %rdi
 	andq $-16, %rsp
 	call vectors_exception
+
+/* An interrupt, from the local APIC of a processor that is anew's alone. */
+	.globl vectors_interrupt_entry
+	.hidden vectors_interrupt_entry
+	.balign 16
+vectors_interrupt_entry:
+	cld
+	pushq %rax
+	pushq %rcx
+	pushq %rdx
+	pushq %rsi
+	pushq %rdi
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	call lapic_eoi
+	popq %r11
+	popq %r10
+	popq %r9
+	popq %r8
+	popq %rdi
+	popq %rsi
+	popq %rdx
+	popq %rcx
+	popq %rax
+	iretq
+
+	.globl vectors_spurious_entry
+	.hidden vectors_spurious_entry
+	.balign 16
+vectors_spurious_entry:
+	iretq
 	.section .note.GNU-stack, "", @progbits

@@ -3,6 +3,7 @@
 #include "uefi.h"
 
 #include <hv/log.h>
+#include <internal/arch.h>
 #include <internal/host.h>
 
 #include <stdio.h>
@@ -92,6 +93,8 @@ const void *host_fdt(void)
 
 void uefi_check_context(const char *function)
 {
+	if (!arch_on_boot_cpu())
+		panic("%s() called on another processor than the boot one", function);
 	if (host_context_firmware)
 		return;
 	/* The message itself has to get out, through this same check. */

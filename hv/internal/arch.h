@@ -56,6 +56,8 @@ u64 arch_device_page(void);
 
 /* ---- processors ---- */
 
+/* Whether this runs on the boot CPU; in any context, at any time. */
+bool arch_on_boot_cpu(void);
 /*
  * Fills in index and id of cpus[], from 1 on, for every processor beside the boot CPU that the
  * firmware has in use, CPU_MAX at most; returns how many there are with the boot CPU. Boot CPU,

@@ -40,4 +40,10 @@ static inline struct cpu *cpu_boot(void)
 void cpus_start(void);
 void cpus_stop(void);
 
+/*
+ * Returns if no processor has panicked. Each comes here when it was kicked: the boot CPU shows what
+ * another one can't, and none goes on.
+ */
+void cpu_stop_in_panic(void);
+
 #endif

@@ -100,6 +100,26 @@ u64 host_memory_free(void);
 /* What anew has of the firmware's memory, bytes: its image, and all that it holds by the above. */
 u64 host_memory_taken(void);
 
+/* ---- the firmware's other processors ---- */
+
+/*
+ * What the hardware calls those that the firmware has in use beside the boot CPU: at most @room,
+ * into @ids. Returns how many.
+ */
+u32 host_cpus(u64 *ids, u32 room);
+/*
+ * Has the firmware send processor @id to @entry, and doesn't wait. It runs there as the firmware
+ * has it, on a small stack, until it returns. HV_EUNSUPPORTED, HV_EIO, HV_ENO_MEMORY.
+ */
+HV_MUST_CHECK enum hv_error host_cpu_start(u64 id, void (*entry)(void *ctx), void *ctx);
+/* Waits until the firmware has it back, after @entry's end; false: not within some seconds. */
+HV_MUST_CHECK bool host_cpu_wait(u64 id);
+/*
+ * Has the firmware call @handler for interrupt @vector of the boot CPU, in interrupt context; NULL:
+ * no longer. One vector at a time. HV_EUNSUPPORTED: it doesn't, or has another one for that.
+ */
+HV_MUST_CHECK enum hv_error host_interrupt_set(u8 vector, void (*handler)(void));
+
 /* ---- entropy, time, waiting ---- */
 
 /* @length bytes of entropy, from the processor and the firmware; HV_ENO_ENTROPY without any. */

@@ -20,8 +20,8 @@ enum log_level log_level_get(void);
 void log_level_set(enum log_level level);
 
 /*
- * Called by panic() with each of the lines that it logs, in whatever context it happened, to show
- * it. May be NULL.
+ * Called by panic() with each of the lines that it logs, in whatever context and on whatever
+ * processor it happened, to show it. May be NULL.
  */
 extern void (*log_panic_hook)(const char *line);
 /* Called once by panic() after its reason, for more lines: by log_panic_line(). May be NULL. */

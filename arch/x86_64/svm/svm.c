@@ -26,24 +26,29 @@ static_assert(offsetof(struct vcpu_arch, gpr) == 0, "svm_entry.S");
 #define IOPM_PAGES  3
 #define MSRPM_PAGES 2
 
-/* What belongs to the processor; the boot CPU only, until others are started. */
+/* What all processors share; constant once the boot CPU is on. */
 static struct {
-	u8 *iopm, *msrpm, *hsave, *host_vmcb;
-	u64 hsave_before;
-	bool efer_svme_before;
+	u8 *iopm, *msrpm;
 	bool nrip_save, flush_by_asid;
 	u32 asid_count;
-	u32 asid_next;
-	u64 asid_generation;
-	u64 host_dr[4];
-	u64 host_dr6, host_dr7;
-	u8 host_fpu[512] __attribute__((aligned(16)));
-} cpu;
+} shared;
 
 static inline u64 pa(const void *ptr)
 {
 	return (u64)(uintptr_t)ptr;
 }
+
+/* The two pages of a processor: what VMRUN saves of the host, and what VMSAVE does. */
+static inline u64 hsave_pa(const struct cpu *cpu)
+{
+	return pa(cpu->arch.pages);
+}
+
+static inline u64 host_vmcb_pa(const struct cpu *cpu)
+{
+	return pa(cpu->arch.pages + PAGE_SIZE);
+}
+static_assert(CPU_PAGES == 2, "hsave_pa(), host_vmcb_pa()");
 
 static enum hv_error svm_probe(void)
 {
@@ -70,58 +75,67 @@ static void msr_pass(u32 msr)
 {
 	u32 bit = msr < 0x2000 ? msr * 2 : 0x800 * 8 + (msr - 0xc0000000u) * 2;
 
-	cpu.msrpm[bit / 8] &= (u8) ~(3u << (bit % 8));
+	shared.msrpm[bit / 8] &= (u8) ~(3u << (bit % 8));
 }
 
-static void free_cpu_pages(void)
+static void free_shared(void)
 {
-	host_free_pages(cpu.iopm, IOPM_PAGES);
-	host_free_pages(cpu.msrpm, MSRPM_PAGES);
-	host_free_pages(cpu.hsave, 1);
-	host_free_pages(cpu.host_vmcb, 1);
-	cpu.iopm = cpu.msrpm = cpu.hsave = cpu.host_vmcb = NULL;
+	host_free_pages(shared.iopm, IOPM_PAGES);
+	host_free_pages(shared.msrpm, MSRPM_PAGES);
+	shared.iopm = shared.msrpm = NULL;
 }
 
-static enum hv_error svm_cpu_on(void)
+static enum hv_error init_shared(void)
 {
 	static const u32 passed[] = {
 		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS,   MSR_STAR,         MSR_LSTAR,
 		MSR_CSTAR,   MSR_SFMASK,  MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP};
 	struct cpuid_regs features = cpuid(0x8000000a, 0);
 
-	cpu.nrip_save = features.edx & SVM_NRIP_SAVE;
-	cpu.flush_by_asid = features.edx & SVM_FLUSH_BY_ASID;
-	cpu.asid_count = features.ebx;
-	cpu.asid_next = 1;
-	cpu.asid_generation = 1;
-	cpu.iopm = host_alloc_pages(IOPM_PAGES);
-	cpu.msrpm = host_alloc_pages(MSRPM_PAGES);
-	cpu.hsave = host_alloc_pages(1);
-	cpu.host_vmcb = host_alloc_pages(1);
-	if (!cpu.iopm || !cpu.msrpm || !cpu.hsave || !cpu.host_vmcb) {
-		free_cpu_pages();
+	shared.nrip_save = features.edx & SVM_NRIP_SAVE;
+	shared.flush_by_asid = features.edx & SVM_FLUSH_BY_ASID;
+	shared.asid_count = features.ebx;
+	shared.iopm = host_alloc_pages(IOPM_PAGES);
+	shared.msrpm = host_alloc_pages(MSRPM_PAGES);
+	if (!shared.iopm || !shared.msrpm) {
+		free_shared();
 		return HV_ENO_MEMORY;
 	}
-	memset(cpu.iopm, 0xff, IOPM_PAGES * PAGE_SIZE);
-	memset(cpu.msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
+	memset(shared.iopm, 0xff, IOPM_PAGES * PAGE_SIZE);
+	memset(shared.msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
 	for (u32 i = 0; i < ARRAY_COUNT(passed); i++)
 		msr_pass(passed[i]);
-
-	u64 efer = rdmsr(MSR_EFER);
-
-	cpu.efer_svme_before = efer & EFER_SVME;
-	wrmsr(MSR_EFER, efer | EFER_SVME);
-	cpu.hsave_before = rdmsr(MSR_VM_HSAVE_PA);
-	wrmsr(MSR_VM_HSAVE_PA, pa(cpu.hsave));
 	return HV_OK;
 }
 
-static void svm_cpu_off(void)
+static enum hv_error svm_cpu_on(struct cpu *cpu)
 {
-	wrmsr(MSR_VM_HSAVE_PA, cpu.hsave_before);
-	if (!cpu.efer_svme_before)
+	struct svm_cpu *svm = &cpu->arch.svm;
+	enum hv_error err = cpu == cpu_boot() ? init_shared() : HV_OK;
+	u64 efer;
+
+	if (!err && (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS))
+		err = HV_EUNSUPPORTED;
+	if (err)
+		return err;
+	efer = rdmsr(MSR_EFER);
+	svm->efer_svme_before = efer & EFER_SVME;
+	wrmsr(MSR_EFER, efer | EFER_SVME);
+	svm->hsave_before = rdmsr(MSR_VM_HSAVE_PA);
+	wrmsr(MSR_VM_HSAVE_PA, hsave_pa(cpu));
+	svm->asid_next = 1;
+	/* Not one that another processor had here before. */
+	svm->asid_generation++;
+	return HV_OK;
+}
+
+static void svm_cpu_off(struct cpu *cpu)
+{
+	wrmsr(MSR_VM_HSAVE_PA, cpu->arch.svm.hsave_before);
+	if (!cpu->arch.svm.efer_svme_before)
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
-	free_cpu_pages();
+	if (cpu == cpu_boot())
+		free_shared();
 }
 
 static enum hv_error svm_vcpu_init(struct vcpu *vcpu)
@@ -147,8 +161,8 @@ static enum hv_error svm_vcpu_init(struct vcpu *vcpu)
 	vmcb->intercept_misc2 = INTERCEPT_SVM_INSNS | INTERCEPT_RDTSCP | INTERCEPT_WBINVD |
 				INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV |
 				INTERCEPT_RDPRU;
-	vmcb->iopm_base_pa = pa(cpu.iopm);
-	vmcb->msrpm_base_pa = pa(cpu.msrpm);
+	vmcb->iopm_base_pa = pa(shared.iopm);
+	vmcb->msrpm_base_pa = pa(shared.msrpm);
 	vmcb->v_intr = V_INTR_MASKING;
 	vmcb->np_enable = 1;
 	return HV_OK;
@@ -162,23 +176,23 @@ static void svm_vcpu_fini(struct vcpu *vcpu)
 
 static void svm_flush(struct vcpu *vcpu)
 {
-	if (cpu.flush_by_asid && vcpu->arch.svm.asid_generation == cpu.asid_generation)
+	if (shared.flush_by_asid && vcpu->arch.svm.asid_generation)
 		vcpu->arch.svm.vmcb->tlb_control = TLB_CONTROL_FLUSH_ASID;
 	else
 		vcpu->arch.svm.asid_generation = 0;
 }
 
 /* A new ASID stands for a flush where the hardware can't flush a single one. 15.16.1. */
-static void assign_asid(struct svm_vcpu *svm)
+static void assign_asid(struct svm_cpu *cpu, struct svm_vcpu *svm)
 {
 	svm->vmcb->tlb_control = TLB_CONTROL_NONE;
-	if (cpu.asid_next >= cpu.asid_count) {
-		cpu.asid_generation++;
-		cpu.asid_next = 1;
+	if (cpu->asid_next >= shared.asid_count) {
+		cpu->asid_generation++;
+		cpu->asid_next = 1;
 		svm->vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
 	}
-	svm->vmcb->guest_asid = cpu.asid_next++;
-	svm->asid_generation = cpu.asid_generation;
+	svm->vmcb->guest_asid = cpu->asid_next++;
+	svm->asid_generation = cpu->asid_generation;
 	svm->clean &= ~CLEAN_ASID;
 }
 
@@ -194,51 +208,61 @@ static void svm_load(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct vmcb *vmcb = arch->svm.vmcb;
+	struct svm_cpu *cpu = &vcpu->cpu->arch.svm;
 
-	/* From here to svm_put() no interrupt of any kind is taken: GIF, section 15.17. */
-	__asm__ volatile("clgi" : : : "memory");
+	/*
+	 * From here to svm_put() no interrupt of any kind is taken: GIF, section 15.17. One that
+	 * comes while the guest runs ends that by the interrupt flag that is set here: 15.21.1.
+	 */
+	__asm__ volatile("clgi; pushfq; popq %0; sti" : "=r"(cpu->rflags) : : "memory");
 	vectors_load(vcpu);
-	__asm__ volatile("fxsave64 %0" : "=m"(cpu.host_fpu));
+	__asm__ volatile("fxsave64 %0" : "=m"(cpu->fpu));
 	__asm__ volatile("fxrstor64 %0" : : "m"(arch->state.fpu));
-	cpu.host_dr[0] = READ_DR(0);
-	cpu.host_dr[1] = READ_DR(1);
-	cpu.host_dr[2] = READ_DR(2);
-	cpu.host_dr[3] = READ_DR(3);
-	cpu.host_dr6 = READ_DR(6);
-	cpu.host_dr7 = READ_DR(7);
+	cpu->dr[0] = READ_DR(0);
+	cpu->dr[1] = READ_DR(1);
+	cpu->dr[2] = READ_DR(2);
+	cpu->dr[3] = READ_DR(3);
+	cpu->dr6 = READ_DR(6);
+	cpu->dr7 = READ_DR(7);
 	WRITE_DR(7, 0x400);
 	WRITE_DR(0, arch->state.dr[0]);
 	WRITE_DR(1, arch->state.dr[1]);
 	WRITE_DR(2, arch->state.dr[2]);
 	WRITE_DR(3, arch->state.dr[3]);
-	__asm__ volatile("vmsave %0" : : "a"(pa(cpu.host_vmcb)) : "memory");
+	__asm__ volatile("vmsave %0" : : "a"(host_vmcb_pa(vcpu->cpu)) : "memory");
 	__asm__ volatile("vmload %0" : : "a"(pa(vmcb)) : "memory");
 	vmcb->n_cr3 = pa(vcpu->vm->mem.root);
 	vmcb->tsc_offset = vcpu->vm->counter_offset + arch->state.tsc_adjust;
-	/* Another CPU, or another vCPU of this page, may have run since: claim nothing clean. */
+	/* What another processor holds of the control block may be older: claim nothing clean. */
 	arch->svm.clean = 0;
+	/* The ASID that it had may be somebody else's on this processor, or by now (15.16.1). */
+	if (arch->svm.cpu != vcpu->cpu || arch->svm.asid_generation != cpu->asid_generation) {
+		arch->svm.cpu = vcpu->cpu;
+		arch->svm.asid_generation = 0;
+	}
 }
 
 static void svm_put(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
+	const struct svm_cpu *cpu = &vcpu->cpu->arch.svm;
 
 	__asm__ volatile("vmsave %0" : : "a"(pa(arch->svm.vmcb)) : "memory");
-	__asm__ volatile("vmload %0" : : "a"(pa(cpu.host_vmcb)) : "memory");
+	__asm__ volatile("vmload %0" : : "a"(host_vmcb_pa(vcpu->cpu)) : "memory");
 	arch->state.dr[0] = READ_DR(0);
 	arch->state.dr[1] = READ_DR(1);
 	arch->state.dr[2] = READ_DR(2);
 	arch->state.dr[3] = READ_DR(3);
-	WRITE_DR(0, cpu.host_dr[0]);
-	WRITE_DR(1, cpu.host_dr[1]);
-	WRITE_DR(2, cpu.host_dr[2]);
-	WRITE_DR(3, cpu.host_dr[3]);
-	WRITE_DR(6, cpu.host_dr6);
-	WRITE_DR(7, cpu.host_dr7);
+	WRITE_DR(0, cpu->dr[0]);
+	WRITE_DR(1, cpu->dr[1]);
+	WRITE_DR(2, cpu->dr[2]);
+	WRITE_DR(3, cpu->dr[3]);
+	WRITE_DR(6, cpu->dr6);
+	WRITE_DR(7, cpu->dr7);
 	__asm__ volatile("fxsave64 %0" : "=m"(arch->state.fpu));
-	__asm__ volatile("fxrstor64 %0" : : "m"(cpu.host_fpu));
-	vectors_put();
-	__asm__ volatile("stgi" : : : "memory");
+	__asm__ volatile("fxrstor64 %0" : : "m"(cpu->fpu));
+	vectors_put(vcpu);
+	__asm__ volatile("pushq %0; popfq; stgi" : : "r"(cpu->rflags) : "memory", "cc");
 }
 
 /* A cause in words for what VMRUN refuses: the checks of section 15.5.1 that anew could break. */
@@ -289,7 +313,7 @@ static void intercept_iret(struct svm_vcpu *svm, bool on)
  */
 static inline u8 length_of(const struct vmcb *vmcb, u8 plain)
 {
-	return cpu.nrip_save ? (u8)(vmcb->next_rip - vmcb->rip) : plain;
+	return shared.nrip_save ? (u8)(vmcb->next_rip - vmcb->rip) : plain;
 }
 
 static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
@@ -297,8 +321,8 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct vmcb *vmcb = arch->svm.vmcb;
 
-	if (arch->svm.asid_generation != cpu.asid_generation)
-		assign_asid(&arch->svm);
+	if (!arch->svm.asid_generation)
+		assign_asid(&vcpu->cpu->arch.svm, &arch->svm);
 	vmcb->rax = arch->gpr[RAX];
 	vmcb->rsp = arch->gpr[RSP];
 	vmcb->rip = arch->rip;
@@ -434,6 +458,12 @@ static bool svm_inject(struct vcpu *vcpu, u32 event, u32 error_code)
 	if (EVENT_TYPE(event) == EVENT_NMI)
 		intercept_iret(&arch->svm, true);
 	return true;
+}
+
+/* What comes in here is taken by anew's own vectors, with the guest's registers in place. */
+static void svm_take_interrupts(void)
+{
+	__asm__ volatile("stgi; nop; clgi" : : : "memory");
 }
 
 static void svm_request_window(struct vcpu *vcpu, bool on)
@@ -575,6 +605,7 @@ const struct x86_backend svm_backend = {
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
 	.inject = svm_inject,
+	.take_interrupts = svm_take_interrupts,
 	.request_window = svm_request_window,
 	.flush = svm_flush,
 	.get_mode = svm_get_mode,

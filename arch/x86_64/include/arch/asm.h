@@ -26,6 +26,13 @@ static inline u64 rdtsc(void)
 	return low | (u64)high << 32;
 }
 
+/* The same, read after all that comes before it. APM vol. 3, RDTSC. */
+static inline u64 rdtsc_ordered(void)
+{
+	__asm__ volatile("lfence" : : : "memory");
+	return rdtsc();
+}
+
 static inline u32 inl(u16 port)
 {
 	u32 value;

@@ -15,8 +15,9 @@ struct x86_backend {
 	const char *name;
 	/* Says each missing requirement; HV_ENOT_FOUND if the processor is another vendor's. */
 	enum hv_error (*probe)(void);
-	enum hv_error (*cpu_on)(void);
-	void (*cpu_off)(void);
+	/* On @cpu itself, whose pages are there: the boot CPU first, and last to be off. */
+	enum hv_error (*cpu_on)(struct cpu *cpu);
+	void (*cpu_off)(struct cpu *cpu);
 	enum hv_error (*vcpu_init)(struct vcpu *vcpu);
 	void (*vcpu_fini)(struct vcpu *vcpu);
 	/* Everything that the firmware's context doesn't share: see arch_vcpu_load(). */
@@ -35,6 +36,8 @@ struct x86_backend {
 	 * there is an X86_EXIT_IRET, once, before the guest executes an IRET.
 	 */
 	bool (*inject)(struct vcpu *vcpu, u32 event, u32 error_code);
+	/* Takes those of the machine that are waiting, after an exit for one. */
+	void (*take_interrupts)(void);
 	/* Asks for EXIT_WINDOW when interrupts open, or no longer. */
 	void (*request_window)(struct vcpu *vcpu, bool on);
 	void (*flush)(struct vcpu *vcpu);

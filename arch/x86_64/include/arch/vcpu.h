@@ -59,13 +59,14 @@ struct x86_state {
 
 extern const struct state_desc x86_state_desc;
 
+struct cpu;
 struct vmcb;
 
 struct svm_vcpu {
-	struct vmcb *vmcb; /* one page */
-	u32 clean;         /* VMCB clean bits that the next entry may claim */
-	u32 asid;
-	u64 asid_generation;
+	struct vmcb *vmcb;     /* one page */
+	u32 clean;             /* VMCB clean bits that the next entry may claim */
+	u64 asid_generation;   /* of the processor @cpu; 0: it needs a new one */
+	const struct cpu *cpu; /* where it ran last */
 };
 
 struct vcpu_arch {
@@ -77,7 +78,6 @@ struct vcpu_arch {
 	u8 insn_length; /* of the instruction that exited; 0: not known yet */
 	bool shadow;    /* interrupts are held off for one instruction (sti, mov ss) */
 	bool window;    /* an exit was asked for when interrupts open */
-	bool loaded;
 	/* [l] INIT came, and what came with or after it, which the next entry begins with. */
 	bool init;
 	bool startup; /* a start-up IPI: from page @startup_page on */
