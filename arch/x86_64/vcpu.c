@@ -212,11 +212,41 @@ void arch_vcpu_fini(struct vcpu *vcpu)
 
 /* ---- running ---- */
 
+/* So many loops of a virtual CPU that waits, and that nobody on this processor can answer. */
+#define PAUSES_MAX 32u
+
+/*
+ * Whether another virtual CPU of the VM waits for the same processor: this one may wait for it,
+ * spinning. A look without the locks, as a guess will do.
+ */
+static bool sibling_waits(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *other = &vm->vcpus[i];
+
+		if (__atomic_load_n(&other->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
+		    __atomic_load_n(&other->cpu, __ATOMIC_RELAXED) == vcpu->cpu)
+			return true;
+	}
+	return false;
+}
+
+/* Its turn ends when it has spun for long: at once where the hardware has counted. */
+static enum hv_verdict handle_pause(struct vcpu *vcpu, bool counted)
+{
+	if (counted || ++vcpu->arch.pauses == PAUSES_MAX)
+		vcpu_post(vcpu, PENDING_LEAVE);
+	return VERDICT_SKIP;
+}
+
 void arch_vcpu_load(struct vcpu *vcpu)
 {
 	if (vcpu->cpu == cpu_boot())
 		host_context_firmware = false;
-	x86_backend->load(vcpu);
+	vcpu->arch.pauses = 0;
+	x86_backend->load(vcpu, sibling_waits(vcpu));
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
@@ -501,6 +531,7 @@ static enum hv_verdict handle_locked(struct vcpu *vcpu, const struct hv_exit *ex
 
 	switch ((enum x86_exit)exit->code) {
 	case X86_EXIT_CPUID:
+	case X86_EXIT_PAUSE:
 		break;
 	case X86_EXIT_CR:
 		return handle_cr(vcpu);
@@ -536,6 +567,8 @@ enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 		return handle_hypercall(vcpu);
 	if (exit->code == X86_EXIT_CPUID)
 		return handle_cpuid(vcpu);
+	if (exit->code == X86_EXIT_PAUSE)
+		return handle_pause(vcpu, exit->address);
 	vm_lock(vcpu->vm);
 	verdict = handle_locked(vcpu, exit);
 	vm_unlock(vcpu->vm);

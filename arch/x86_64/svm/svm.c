@@ -22,6 +22,12 @@ static_assert(offsetof(struct vcpu_arch, gpr) == 0, "svm_entry.S");
 #define SVM_NPT           BIT(0)
 #define SVM_NRIP_SAVE     BIT(3)
 #define SVM_FLUSH_BY_ASID BIT(6)
+#define SVM_PAUSE_FILTER  BIT(10)
+#define SVM_PAUSE_CLOSE   BIT(12)
+
+/* PAUSEs that are one loop: so many, each at most so many cycles after the one before. 15.14.4. */
+#define PAUSE_COUNT     3000u
+#define PAUSE_THRESHOLD 128u
 
 #define IOPM_PAGES  3
 #define MSRPM_PAGES 2
@@ -29,7 +35,7 @@ static_assert(offsetof(struct vcpu_arch, gpr) == 0, "svm_entry.S");
 /* What all processors share; constant once the boot CPU is on. */
 static struct {
 	u8 *iopm, *msrpm;
-	bool nrip_save, flush_by_asid;
+	bool nrip_save, flush_by_asid, pause_filter;
 	u32 asid_count;
 } shared;
 
@@ -94,6 +100,8 @@ static enum hv_error init_shared(void)
 
 	shared.nrip_save = features.edx & SVM_NRIP_SAVE;
 	shared.flush_by_asid = features.edx & SVM_FLUSH_BY_ASID;
+	/* Without the threshold, all PAUSEs of a turn were one loop. */
+	shared.pause_filter = features.edx & SVM_PAUSE_FILTER && features.edx & SVM_PAUSE_CLOSE;
 	shared.asid_count = features.ebx;
 	shared.iopm = host_alloc_pages(IOPM_PAGES);
 	shared.msrpm = host_alloc_pages(MSRPM_PAGES);
@@ -204,7 +212,7 @@ static void assign_asid(struct svm_cpu *cpu, struct svm_vcpu *svm)
 	})
 #define WRITE_DR(n, value) __asm__ volatile("mov %0, %%dr" #n : : "r"((u64)(value)))
 
-static void svm_load(struct vcpu *vcpu)
+static void svm_load(struct vcpu *vcpu, bool pauses)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct vmcb *vmcb = arch->svm.vmcb;
@@ -233,6 +241,12 @@ static void svm_load(struct vcpu *vcpu)
 	__asm__ volatile("vmload %0" : : "a"(pa(vmcb)) : "memory");
 	vmcb->n_cr3 = pa(vcpu->vm->mem.root);
 	vmcb->tsc_offset = vcpu->vm->counter_offset + arch->state.tsc_adjust;
+	vmcb->pause_count = shared.pause_filter ? PAUSE_COUNT : 0;
+	vmcb->pause_threshold = shared.pause_filter ? PAUSE_THRESHOLD : 0;
+	if (pauses)
+		vmcb->intercept_misc1 |= INTERCEPT_PAUSE;
+	else
+		vmcb->intercept_misc1 &= ~INTERCEPT_PAUSE;
 	/* What another processor holds of the control block may be older: claim nothing clean. */
 	arch->svm.clean = 0;
 	/* The ASID that it had may be somebody else's on this processor, or by now (15.16.1). */
@@ -388,6 +402,12 @@ static void svm_run(struct vcpu *vcpu, struct hv_exit *exit)
 	case VMEXIT_HLT:
 		exit->reason = EXIT_HALT;
 		arch->insn_length = length_of(vmcb, 1);
+		return;
+	case VMEXIT_PAUSE:
+		exit->reason = EXIT_ARCH;
+		exit->code = X86_EXIT_PAUSE;
+		exit->address = shared.pause_filter;
+		arch->insn_length = length_of(vmcb, 2);
 		return;
 	case VMEXIT_VINTR:
 		exit->reason = EXIT_WINDOW;

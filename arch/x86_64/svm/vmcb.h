@@ -90,6 +90,7 @@ static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB layout");
 #define INTERCEPT_CPUID    ((u32)BIT(18))
 #define INTERCEPT_IRET     ((u32)BIT(20))
 #define INTERCEPT_INVD     ((u32)BIT(22))
+#define INTERCEPT_PAUSE    ((u32)BIT(23))
 #define INTERCEPT_HLT      ((u32)BIT(24))
 #define INTERCEPT_INVLPGA  ((u32)BIT(26))
 #define INTERCEPT_IOIO     ((u32)BIT(27))
@@ -135,6 +136,7 @@ static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB layout");
 #define VMEXIT_CPUID      0x072
 #define VMEXIT_IRET       0x074
 #define VMEXIT_INVD       0x076
+#define VMEXIT_PAUSE      0x077
 #define VMEXIT_HLT        0x078
 #define VMEXIT_INVLPGA    0x07a
 #define VMEXIT_IOIO       0x07b

@@ -20,8 +20,11 @@ struct x86_backend {
 	void (*cpu_off)(struct cpu *cpu);
 	enum hv_error (*vcpu_init)(struct vcpu *vcpu);
 	void (*vcpu_fini)(struct vcpu *vcpu);
-	/* Everything that the firmware's context doesn't share: see arch_vcpu_load(). */
-	void (*load)(struct vcpu *vcpu);
+	/*
+	 * Everything that the firmware's context doesn't share: see arch_vcpu_load(). @pauses: with
+	 * exits when it spins, which is what PAUSE says.
+	 */
+	void (*load)(struct vcpu *vcpu, bool pauses);
 	void (*put)(struct vcpu *vcpu);
 	void (*run)(struct vcpu *vcpu, struct hv_exit *exit);
 	/*
@@ -66,6 +69,7 @@ enum x86_exit {
 	X86_EXIT_STRING_PIO, /* exit->address: port; instruction to be decoded */
 	X86_EXIT_EXCEPTION,  /* exit->address: vector to be given to the guest as it was */
 	X86_EXIT_IRET,
+	X86_EXIT_PAUSE, /* exit->address: not 0, after many; 0, after one */
 };
 
 #endif

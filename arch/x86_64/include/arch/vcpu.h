@@ -78,6 +78,7 @@ struct vcpu_arch {
 	u8 insn_length; /* of the instruction that exited; 0: not known yet */
 	bool shadow;    /* interrupts are held off for one instruction (sti, mov ss) */
 	bool window;    /* an exit was asked for when interrupts open */
+	u32 pauses;     /* exits for PAUSE in this turn */
 	/* [l] INIT came, and what came with or after it, which the next entry begins with. */
 	bool init;
 	bool startup; /* a start-up IPI: from page @startup_page on */
