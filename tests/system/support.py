@@ -75,7 +75,7 @@ class SystemTest(unittest.TestCase):
     def payloads(self, *names, extra="", files=None, **options):
         """
         A started machine with the payload kernels @names, each in a VM of its name, the first in
-        focus; @extra are further lines of the last one's configuration.
+        focus; @extra are further lines of the last one's configuration, @options the machine's.
         """
         conf = "".join(f"[vm {name}]\nmemory = 32M\nkernel = {name}\ntestdev = on\n"
                        for name in names) + extra
@@ -86,9 +86,9 @@ class SystemTest(unittest.TestCase):
         """All that came on the console so far."""
         return (self.logs / "console.raw").read_text(errors="replace")
 
-    def check_payload(self, machine, name):
+    def check_payload(self, machine, name, timeout=60):
         """The payload @name, alone on @machine, ended and found nothing wrong."""
-        machine.expect(r"payload: result \d+", 60)
+        machine.expect(r"payload: result \d+", timeout)
         text = machine.guest_output()
         self.assertNotIn("FAIL:", text)
         self.assertNotIn("ERROR:", text)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What only x86_64 has: its boot protocols, its ways to go wrong, its payload kernels."""
 
+import os
 import subprocess
 import time
 import unittest
@@ -51,6 +52,51 @@ class Payloads(SystemTest):
         m = self.payloads("multiboot", extra="initrd = module.txt\ncmdline = one two=three\n",
                           files={"multiboot": kernel, "module.txt": module})
         self.check_payload(m, "multiboot")
+
+
+class SeveralProcessors(SystemTest):
+    """
+    Starting, stopping, interprocessor interrupts and time of four virtual CPUs, on as many
+    processors and on fewer.
+    """
+
+    # Of 12 interprocessor interrupts, in each mode of the APIC; 42,000 make a million in all.
+    ROUNDS = int(os.environ.get("IPI_ROUNDS", "200"))
+
+    def smp(self, cpus, more="", rounds=ROUNDS):
+        return self.payloads("smp", extra=f"vcpus = 4\ncmdline = 4 {rounds} {more}\n", cpus=cpus,
+                             deadline=600 + rounds)
+
+    def check(self, cpus):
+        self.check_payload(self.smp(cpus), "smp", 500 + self.ROUNDS)
+
+    def test_on_1(self):
+        self.check(1)
+
+    def test_on_2(self):
+        self.check(2)
+
+    def test_on_4(self):
+        self.check(4)
+
+    def test_spinning_through_a_pause(self):
+        """With interrupts off on all but one: paused, looked at and snapshotted all the same."""
+        m = self.smp(2, "wait", 10)
+        m.expect("smp: all others spin", 300)
+        for _ in range(3):
+            self.assertNotIn("error:", m.monitor("pause smp"))
+            self.assertRegex(m.monitor("list"), r"smp +paused")
+            self.assertRegex(m.monitor("info smp"), r"vcpu 3")
+            self.assertNotIn("error:", m.monitor("resume smp"))
+        self.assertNotIn("error:", m.monitor("snapshot smp s1 --memory"))
+        m.focus_guest()
+        m.send(b"x")
+        self.check_payload(m, "smp")
+
+    def test_started_where_there_is_no_code(self):
+        m = self.smp(2, "bad", 10)
+        m.event("vm", 120, vm="smp", state="failed")
+        self.assertRegex(m.monitor("info smp"), r"triple fault")
 
 
 class BadGuests(SystemTest):

@@ -16,6 +16,12 @@ static struct {
 	uint32_t offset_high, zero;
 } idt[PAYLOAD_INTERRUPTS] __attribute__((aligned(16)));
 
+/* For LIDT, on processors that are started later as well (ap_x86_64.S). */
+const struct {
+	uint16_t limit;
+	const void *base;
+} __attribute__((packed)) payload_idt = {sizeof(idt) - 1, idt};
+
 void payload_putc(char c)
 {
 	outb(PORT_PUTC, (uint8_t)c);
@@ -49,11 +55,6 @@ void payload_interrupt(uint64_t vector, uint64_t *frame)
 
 void payload_setup(void)
 {
-	struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) pointer = {sizeof(idt) - 1, (uint64_t)idt};
-
 	for (int i = 0; i < PAYLOAD_INTERRUPTS; i++) {
 		uint64_t stub = (uint64_t)payload_stubs + 16 * (uint64_t)i;
 
@@ -63,6 +64,6 @@ void payload_setup(void)
 		idt[i].offset_middle = (uint16_t)(stub >> 16);
 		idt[i].offset_high = (uint32_t)(stub >> 32);
 	}
-	__asm__ volatile("lidt %0" : : "m"(pointer));
+	__asm__ volatile("lidt %0" : : "m"(payload_idt));
 	payload_run();
 }

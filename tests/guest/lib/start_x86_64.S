@@ -110,6 +110,7 @@ common:
 
 	.section .rodata
 	.balign 8
+	.globl gdt
 gdt:	.quad 0
 	.quad 0x00af9b000000ffff
 	.quad 0x00cf93000000ffff
@@ -119,6 +120,7 @@ gdt_pointer:
 
 	.bss
 	.balign 4096
+	.globl pml4
 pml4:	.skip 4096
 pdpt:	.skip 4096
 pd:	.skip 4 * 4096
