@@ -43,13 +43,13 @@ class Snapshots:
         m.guest("echo n=$(dmesg | grep -c 'virtual machine fork')")
         return int(m.expect(r"^n=(\d+)$").group(1))
 
-    def said(self, m, command, pattern, name=None):
+    def said(self, m, command, pattern, name=None, timeout=30):
         """What the guest, or the VM @name, answers to @command."""
         if name:
             m.monitor(f"console {name}")
         m.skip_output()
         m.guest(command)
-        return m.expect(pattern).group(0)
+        return m.expect(pattern, timeout).group(0)
 
     def power_cycle(self, m, conf=None):
         """QEMU ends at once, and another one starts on the same disk."""
