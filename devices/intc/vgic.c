@@ -773,6 +773,11 @@ static void irqs_reset(struct vgic_irqs *irqs)
 	*irqs = (struct vgic_irqs){.level = irqs->level};
 }
 
+void vgic_reset_cpu_if(struct vgic *gic, u32 cpu)
+{
+	gic->cpus[cpu].cpu_if = (struct vgic_cpu_if){.bpr0 = BPR0_RESET, .bpr1 = BPR1_RESET};
+}
+
 void vgic_reset(struct vgic *gic)
 {
 	for (u32 i = 0; i < gic->cpu_count; i++) {
@@ -780,7 +785,7 @@ void vgic_reset(struct vgic *gic)
 
 		irqs_reset(&vcpu->irqs);
 		vcpu->irqs.edge = VGIC_SGI_BITS;
-		vcpu->cpu_if = (struct vgic_cpu_if){.bpr0 = BPR0_RESET, .bpr1 = BPR1_RESET};
+		vgic_reset_cpu_if(gic, i);
 		vcpu->asleep = 0;
 		memset(vcpu->sgi_sources, 0, sizeof(vcpu->sgi_sources));
 		memset(vcpu->sgi_active, 0, sizeof(vcpu->sgi_active));

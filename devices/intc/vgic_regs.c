@@ -246,6 +246,15 @@ static inline enum io_result reg_io(struct vgic *gic, const struct vgic_reg *reg
 	return IO_DONE;
 }
 
+/* What others than @reader have of a word of interrupts, as it was when they last left the guest.
+ */
+__attribute__((noinline)) static void fold_others(struct vgic *gic, u32 cpu, u32 word, u32 reader)
+{
+	for (u32 i = 0; i < gic->cpu_count; i++)
+		if (i != reader && (word || i == cpu) && gic->cpus[i].given[word])
+			gic->ops->fold(gic->ctx, i);
+}
+
 /* Apart, as it has more to keep in mind. */
 __attribute__((noinline)) static enum io_result irqs_io(struct vgic *gic,
 							const struct vgic_frame *frame,
@@ -256,8 +265,12 @@ __attribute__((noinline)) static enum io_result irqs_io(struct vgic *gic,
 
 	if (n < frame->first || n >= frame->end)
 		return IO_DONE;
-	if (gic->ops->fold)
+	if (gic->ops->fold) {
 		gic->ops->fold(gic->ctx, access->vcpu);
+		/* A write counts whatever list registers say. */
+		if (!access->is_write && (reg->read == read_pending || reg->read == read_active))
+			fold_others(gic, cpu, n / 32, access->vcpu);
+	}
 	return reg_io(gic, reg, cpu, n, at % reg->width, access);
 }
 

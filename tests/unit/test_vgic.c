@@ -548,6 +548,62 @@ static void test_written_while_given(void **state)
 	assert_true(lr_of(0, 40)->group1);
 }
 
+/* What is read of an interrupt includes what the list registers of another CPU know. */
+static void test_read_elsewhere(void **state)
+{
+	static const enum vgic_version versions[] = {VGIC_V2, VGIC_V3};
+	struct irq_line line;
+	u32 before;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_COUNT(versions); i++) {
+		start(versions[i]);
+		m.folds = true;
+		line = line_on(40, true, 0x80);
+		vgic_machine_enter(&m, 0);
+		vgic_machine_enter(&m, 1);
+		irq_pulse(&line);
+		vgic_machine_settle(&m);
+		assert_int_equal(get(1, SET_PEND, 40), 1);
+		assert_int_equal(ack(0), 40);
+		assert_int_equal(get(1, SET_ACTIVE, 40), 1);
+		assert_int_equal(get(1, CLEAR_PEND, 40), 0);
+		/* Of others, and of what no list register changes, nobody is asked. */
+		before = m.cpus[0].folds;
+		(void)get(1, SET_ACTIVE, 70);
+		(void)get(1, SET_ENABLE, 40);
+		set(1, SET_PEND, 41);
+		assert_int_equal(m.cpus[0].folds, before);
+		vgic_machine_eoi(&m, 0, 40, 0);
+		assert_int_equal(get(1, DEACTIVATE, 40), 0);
+	}
+	/* Of a private one, in the redistributor of the other. */
+	m.folds = true;
+	line = line_on(20, true, 0x80);
+	vgic_machine_settle(&m);
+	irq_pulse(&line);
+	vgic_machine_settle(&m);
+	assert_int_equal(ack(0), 20);
+	assert_int_equal(vgic_redist_read(&m, 1, 0x10300, 4), 1 << 20);
+	before = m.cpus[0].folds;
+	(void)vgic_redist_read(&m, 1, VGIC_REDIST_SIZE + 0x10300, 4);
+	assert_int_equal(m.cpus[0].folds, before);
+}
+
+/* Switched off and on again, a CPU has nothing left of its interface. */
+static void test_reset_cpu_if(void **state)
+{
+	struct vgic_cpu_if fresh;
+
+	(void)state;
+	start(VGIC_V3);
+	vgic_reset(m.gic);
+	fresh = *vgic_cpu_if(m.gic, 1);
+	memset(vgic_cpu_if(m.gic, 1), 1, sizeof(fresh));
+	vgic_reset_cpu_if(m.gic, 1);
+	assert_memory_equal(vgic_cpu_if(m.gic, 1), &fresh, sizeof(fresh));
+}
+
 /* Folding looks at what was given to this CPU, and at nothing else. */
 static void test_fold_passes_over(void **state)
 {
@@ -1466,6 +1522,8 @@ int main(void)
 		cmocka_unit_test(test_edge),
 		cmocka_unit_test(test_level),
 		cmocka_unit_test(test_written_while_given),
+		cmocka_unit_test(test_read_elsewhere),
+		cmocka_unit_test(test_reset_cpu_if),
 		cmocka_unit_test(test_fold_passes_over),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_more_active),

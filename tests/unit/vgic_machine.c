@@ -22,7 +22,20 @@ static void on_deactivate(void *ctx, u32 cpu, u32 hw_intid)
 	m->cpus[cpu].timer_active = false;
 }
 
-static const struct vgic_ops ops = {.kick = on_kick, .deactivate = on_deactivate};
+/* Also of one that runs: it has folded, and filled again. */
+static void on_fold(void *ctx, u32 cpu)
+{
+	struct vgic_machine *m = ctx;
+
+	VGIC_CHECK(cpu < m->gic->cpu_count);
+	if (!m->folds || !m->cpus[cpu].inside)
+		return;
+	m->cpus[cpu].folds++;
+	vgic_machine_leave(m, cpu);
+	vgic_machine_enter(m, cpu);
+}
+
+static const struct vgic_ops ops = {.kick = on_kick, .deactivate = on_deactivate, .fold = on_fold};
 
 void vgic_machine_init(struct vgic_machine *m, enum vgic_version version, u32 cpu_count,
 		       u32 lr_count, bool hw_timer)

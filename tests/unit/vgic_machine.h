@@ -39,12 +39,14 @@ struct vgic_hw_cpu {
 	bool timer_active; /* its interrupt is, at the physical GIC */
 	bool timer_fired;  /* it has been acknowledged; for who wants to know, and clears it */
 	u32 kicks;
+	u32 folds; /* for accesses to registers */
 };
 
 struct vgic_machine {
 	struct vgic *gic; /* one of the two */
 	struct vgic gics[2];
 	u32 lr_count;
+	bool folds; /* CPUs do so when that is wanted for an access to a register */
 	struct vgic_hw_cpu cpus[VGIC_CPU_MAX];
 };
 

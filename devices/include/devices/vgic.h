@@ -10,8 +10,8 @@
  * made of it. In between, the state here is that of the fill, so what a snapshot saves is
  * complete only after a fold. Registers may be accessed, lines set and SGIs sent all the time, for
  * interrupts that are given out too; the kick then says that the virtual CPU concerned has to leave
- * the guest, fold and fill. Where a virtual CPU accesses pending or active state itself, the owner
- * is asked to fold it before.
+ * the guest, fold and fill. Where a virtual CPU accesses pending or active state, the owner is
+ * asked to fold it before, and to have those fold whose list registers know of what is read.
  *
  * Nothing here locks: the owner lets one caller in at a time. Members say who may change them:
  * [c] constant after vgic_init() and vgic_set_hw(); [g] the functions here; [o] the owner as well,
@@ -107,8 +107,11 @@ struct vgic_ops {
 	 */
 	void (*deactivate)(void *ctx, u32 cpu, u32 hw_intid);
 	/*
-	 * @cpu, which is out of the guest, accesses a register of single interrupts: vgic_fold() if
-	 * anything is given out to it. May be NULL if it never is then.
+	 * What list registers of @cpu know is wanted: vgic_fold() if anything is given out to it.
+	 * It accesses a register of single interrupts and is out of the guest, or another one reads
+	 * the state of what @cpu has, which runs: then it is enough that it has folded since, and
+	 * may have filled again. May be NULL if nothing is given out whenever a register is
+	 * accessed.
 	 */
 	void (*fold)(void *ctx, u32 cpu);
 };
@@ -212,6 +215,9 @@ void vgic_init(struct vgic *gic, enum vgic_version version, u32 cpu_count,
  * forgotten, watchers are told. That no physical interrupt stays active is the owner's to see to.
  */
 void vgic_reset(struct vgic *gic);
+
+/* The CPU interface of @cpu into its state after a reset: it was switched off, and is on again. */
+void vgic_reset_cpu_if(struct vgic *gic, u32 cpu);
 
 /*
  * The line to SPI @intid, and to PPI @ppi (16 to 31) of virtual CPU @cpu; not connected if there is
