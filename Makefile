@@ -362,7 +362,7 @@ payloads: $(PAYLOAD_IMAGES)
 # Built again for the host: $(B)/host by gcc, $(B)/fuzz by clang, $(B)/tsan for threads.
 PORTABLE_SOURCES := $(HV_SOURCES) $(DEVICES_SOURCES) $(GUEST_SOURCES) $(call find,arch/fake,*.c) \
 	$(wildcard arch/*/decode.c) $(addprefix arch/x86_64/,fetch.c mmu.c pm_timer.c startup.c strings.c) \
-	arch/arm64/gic_find.c $(addprefix firmware/host/,entropy.c sha256.c) \
+	$(addprefix arch/arm64/,cpu_find.c gic_find.c) $(addprefix firmware/host/,entropy.c sha256.c) \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)

@@ -3,10 +3,8 @@
 #include <libfdt.h>
 #include <string.h>
 
+#include "cpu_find.h"
 #include "gic_find.h"
-
-/* MPIDR_EL1: Aff0 to Aff2, and Aff3 in bits 32-39. */
-#define MPIDR_AFFINITY 0xff00ffffffu
 
 /* GICR_TYPER. IHI 0069 section 12.11.35 */
 #define GICR_TYPER       8
@@ -49,6 +47,7 @@ static void from_gicc(const u8 *entry, u32 length, u64 mpidr, struct gic_found *
 {
 	if (length < 76 || acpi_get(entry + 68, 8) != (mpidr & MPIDR_AFFINITY))
 		return;
+	found->gicc = acpi_get(entry + 32, 8);
 	found->gicv = acpi_get(entry + 40, 8);
 	found->gich = acpi_get(entry + 48, 8);
 	found->maintenance = (u32)acpi_get(entry + 56, 4);
@@ -125,9 +124,10 @@ static bool from_fdt(const void *fdt, u64 mpidr, struct gic_found *found)
 		node = fdt_node_offset_by_compatible(fdt, -1, v2[i]);
 		if (node < 0)
 			continue;
-		if (!get_reg(fdt, node, 2, &found->gich, &length) ||
+		if (!get_reg(fdt, node, 1, &found->gicc, &length) ||
+		    !get_reg(fdt, node, 2, &found->gich, &length) ||
 		    !get_reg(fdt, node, 3, &found->gicv, &length))
-			found->gich = found->gicv = 0;
+			found->gicc = found->gich = found->gicv = 0;
 		return get_reg(fdt, node, 0, &found->distributor, &length);
 	}
 	return false;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../arch/arm64/gic_find.h"
+#include "acpi_fakes.h"
 
 /* Redistributors of three processors: affinities 0.0.0.0, 0.0.1.0 and 1.0.0.2, the last. */
 static u8 frames[3 * 0x20000] __attribute__((aligned(8)));
@@ -24,63 +25,6 @@ static void set_frames(void)
 		memcpy(frames + i * 0x20000 + 8, &typers[i], 8);
 }
 
-static u64 address(const void *ptr)
-{
-	return (u64)(uintptr_t)ptr;
-}
-
-static void put(u8 *at, u64 value, u32 bytes)
-{
-	memcpy(at, &value, bytes);
-}
-
-/* ACPI as firmware lays it out: RSDP, XSDT with one table that isn't asked for, MADT. */
-struct acpi {
-	u8 rsdp[36];
-	u8 xsdt[36 + 16];
-	u8 other[36];
-	u8 madt[512];
-	u32 madt_length;
-};
-
-static void acpi_begin(struct acpi *a)
-{
-	memset(a, 0, sizeof(*a));
-	memcpy(a->rsdp, "RSD PTR ", 8);
-	a->rsdp[15] = 2;
-	put(a->rsdp + 24, address(a->xsdt), 8);
-	memcpy(a->xsdt, "XSDT", 4);
-	put(a->xsdt + 4, sizeof(a->xsdt), 4);
-	put(a->xsdt + 36, address(a->other), 8);
-	put(a->xsdt + 44, address(a->madt), 8);
-	memcpy(a->other, "FACP", 4);
-	memcpy(a->madt, "APIC", 4);
-	a->madt_length = 44;
-	put(a->madt + 4, 44, 4);
-}
-
-static u8 *acpi_add(struct acpi *a, u8 type, u8 length)
-{
-	u8 *at = a->madt + a->madt_length;
-
-	at[0] = type;
-	at[1] = length;
-	a->madt_length += length;
-	put(a->madt + 4, a->madt_length, 4);
-	return at;
-}
-
-static void acpi_add_cpu(struct acpi *a, u64 mpidr, u64 gicv, u64 gich, u64 gicr)
-{
-	u8 *at = acpi_add(a, 0xb, 80);
-
-	put(at + 40, gicv, 8);
-	put(at + 48, gich, 8);
-	put(at + 56, 24, 4);
-	put(at + 60, gicr, 8);
-	put(at + 68, mpidr, 8);
-}
-
 static void test_acpi_gicv2(void **state)
 {
 	struct gic_found found;
@@ -93,6 +37,7 @@ static void test_acpi_gicv2(void **state)
 	put(acpi_add(&a, 0xc, 24) + 8, 0x8000000, 8);
 	assert_int_equal(gic_find(a.rsdp, NULL, MPIDR_RES1, &found), HV_OK);
 	assert_int_equal(found.distributor, 0x8000000);
+	assert_int_equal(found.gicc, 0x8010000);
 	assert_int_equal(found.gich, 0x8030000);
 	assert_int_equal(found.gicv, 0x8040000);
 	assert_int_equal(found.maintenance, 24);
@@ -184,6 +129,7 @@ static void test_fdt(void **state)
 	set_frames();
 	assert_int_equal(gic_find(NULL, make_fdt("arm,gic-400", v2, 8), 0, &found), HV_OK);
 	assert_int_equal(found.distributor, 0x8000000);
+	assert_int_equal(found.gicc, 0x8010000);
 	assert_int_equal(found.gich, 0x8030000);
 	assert_int_equal(found.gicv, 0x8040000);
 	/* Without the virtual interface; it is the caller who says that this won't do. */
