@@ -135,6 +135,13 @@ void host_stall_us(u32 us);
 void host_idle(const u32 *kicked);
 
 /*
+ * Interrupt @number of the machine's interrupt controller is anew's and only ends host_idle(): the
+ * firmware takes it, where it comes in firmware context. False: it can't. And gives it back.
+ */
+HV_MUST_CHECK bool host_interrupt_take(u32 number);
+void host_interrupt_return(u32 number);
+
+/*
  * The firmware's description of the machine: ACPI's root pointer (RSDP) and the devicetree, in the
  * firmware's memory; NULL where there is none.
  */
