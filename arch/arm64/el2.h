@@ -4,6 +4,7 @@
 #define ARM64_EL2_H
 
 #include <arch/sysreg.h>
+#include <internal/cpu.h>
 #include <internal/vcpu.h>
 #include <internal/vm.h>
 
@@ -22,10 +23,74 @@
 /* What processor a guest sees: sysreg.c. */
 #define BASELINE_NAME "anew-arm64-1"
 
+/* VMIDs are 8 bits at least; 0 is nobody's. */
+#define VMID_COUNT 256
+
 /* Whether the firmware runs with HCR_EL2.E2H = 1, and so does anew. */
 extern bool el2_vhe;
 
+/* ---- a processor ---- */
+
+/* How far it has come. One that comes too late is not wanted any more, and goes again. */
+enum el2_cpu_state {
+	EL2_CPU_STARTS,
+	EL2_CPU_COMES, /* in its own code: it arrives soon */
+	EL2_CPU_HERE,
+	EL2_CPU_DIFFERS, /* it isn't like the boot CPU */
+	EL2_CPU_LATE,
+};
+
+/*
+ * All but @state is its own once it is started, and [v] of the virtual CPU that it runs. The first
+ * part is what el2_cpu_entry puts in place, which has offsets into it.
+ */
+struct el2_cpu {
+	u64 stack; /* its upper end */
+	u64 hcr, mair, tcr, ttbr0, ttbr1, sctlr;
+	struct cpu *cpu;
+	u32 state; /* atomic: enum el2_cpu_state */
+	/* As found, from arch_cpu_on() to arch_cpu_off(). */
+	struct {
+		u64 vttbr, vtcr, vpidr, vmpidr, hstr, sctlr_el1;
+	} before;
+	/* What holds while no guest is loaded: the firmware's registers on the boot CPU. */
+	struct {
+		u64 hcr, hcrx, vbar, tpidr, cptr, mdcr, cnthctl, mdscr, fpcr, fpsr, daif;
+		u64 v[64];
+	} host;
+	struct vcpu *loaded;
+	struct {
+		u64 ctl, cval, offset; /* CNTV as the guest's is not in place */
+		bool hyp;              /* CNTHP is there to be used */
+		u64 tick;              /* counter when the firmware's tick is due; UINT64_MAX */
+		u64 at;                /* the same of arch_cpu_timer() */
+	} timer;
+	struct {
+		volatile u8 *private; /* frame that private interrupts are set up in */
+		u32 before;           /* of those that anew uses: which were enabled */
+		u32 waker;            /* GICv3: GICR_WAKER before */
+		u32 target;           /* GICv2: its bit in the target list of an SGI */
+	} gic;
+	u8 last[VMID_COUNT]; /* the index of the virtual CPU that ran last, and 1 */
+};
+
+/* Whether @vcpu is loaded on the processor that this runs on. */
+static inline bool vcpu_is_here(const struct vcpu *vcpu)
+{
+	return sysreg_read("tpidr_el2") == (uintptr_t)&vcpu->arch;
+}
+
+/* The processor of a virtual CPU that runs. */
+static inline struct el2_cpu *el2_of(const struct vcpu *vcpu)
+{
+	return vcpu->cpu->arch.el2;
+}
+
 /* ---- el2_entry.S ---- */
+
+/* Where another processor arrives, its struct el2_cpu in x0, and what comes next. */
+extern const u8 el2_cpu_entry[], el2_cpu_entry_end[];
+HV_NORETURN void el2_cpu_main(struct el2_cpu *el2);
 
 u64 el2_enter(struct vcpu_arch *arch);
 extern const u8 el2_vectors[];
@@ -47,8 +112,22 @@ u64 stage2_base(const struct vm *vm);
 
 /* Finds it; says what is missing. */
 HV_MUST_CHECK enum hv_error gic_host_check(void);
-void gic_host_on(void);
-void gic_host_off(void);
+/* Finds what is @cpu's alone of it; HV_ENOT_FOUND. Boot CPU, firmware context. */
+HV_MUST_CHECK enum hv_error gic_host_find(struct cpu *cpu);
+/* On the boot CPU, as the firmware has it set up; and on another one, which has nothing yet. */
+void gic_host_on(struct cpu *cpu);
+void gic_host_off(struct cpu *cpu);
+void gic_host_start(struct cpu *cpu);
+void gic_host_stop(struct cpu *cpu);
+/*
+ * Chooses the interrupt by which others kick the boot CPU: one that no device seems to have. False:
+ * there is none. And gives it back.
+ */
+HV_MUST_CHECK bool gic_host_take_line(void);
+void gic_host_return_line(void);
+void gic_host_kick(const struct cpu *cpu);
+/* Nobody has kicked @cpu, which this runs on. */
+void gic_host_forget_kick(const struct cpu *cpu);
 enum vgic_version gic_host_version(void);
 /* GICv2: physical address of the virtual CPU interface, 8 KiB, that the guest is given. */
 hpa_t gic_host_vcpu_interface(void);
@@ -60,23 +139,26 @@ void gic_host_put(struct vcpu *vcpu);
  * timer's line up to date. The list registers are filled again before the next entry.
  */
 void gic_host_fold(struct vcpu *vcpu);
-/* gic_host_fold() where there may be anything to take back. */
-static inline void gic_host_fold_if_used(struct vcpu *vcpu)
-{
-	if (vcpu->arch.lr_count || vcpu->arch.vtimer_active)
-		gic_host_fold(vcpu);
-}
 /* Fills the list registers anew. */
 void gic_host_fill(struct vcpu *vcpu);
 /* Whether the guest has ended what list register @index held. */
 bool gic_host_lr_empty(u32 index);
 /* Whether the hardware asks for another look at the list registers. */
 bool gic_host_maintenance(void);
-/* Makes the physical private interrupt @intid active, so that it isn't signalled, or not. */
-void gic_host_set_active(u32 intid, bool active);
+/*
+ * Makes the physical private interrupt @intid of @cpu active, so that it isn't signalled, or not.
+ * With GICv2 @cpu is the one that this runs on.
+ */
+void gic_host_set_active(const struct cpu *cpu, u32 intid, bool active);
 
 /* ---- timer.c ---- */
 
+/* None of the processor's timers, which is anew's alone, is on. */
+void timer_start(void);
+/* The hypervisor's timer is for when the counter is @at; UINT64_MAX: never. */
+void timer_hyp_set(u64 at);
+/* Whether that has come on @el2, where this runs. */
+bool timer_hyp_fired(const struct el2_cpu *el2);
 void timer_init_vcpu(struct vcpu *vcpu);
 void timer_load(struct vcpu *vcpu);
 void timer_put(struct vcpu *vcpu);
@@ -106,6 +188,9 @@ void sysreg_debug_put(const struct arm64_state *state);
 enum hv_verdict psci_call(struct vcpu *vcpu);
 
 /* ---- vcpu.c ---- */
+
+/* What HCR_EL2 is while a guest runs; once it is known what the machine has. */
+void vcpu_hcr_init(void);
 
 /* Into state after a reset or power-on: at @pc, with @x0, MMU off. */
 void vcpu_reset_state(struct vcpu *vcpu, u64 pc, u64 x0);

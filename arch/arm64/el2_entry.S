@@ -117,6 +117,53 @@ leave_guest:
 	ret
 	.size el2_enter, . - el2_enter
 
+/*
+ * Another processor, started by PSCI CPU_ON: at this level, MMU and caches off, x0: its struct
+ * el2_cpu, which was cleaned to memory as this was. HCR_EL2 goes first, since E2H says how the
+ * others look; then it has the boot CPU's translation. DEN0022 section 6.4.
+ */
+#define CPU_STACK   0
+#define CPU_HCR     8
+#define CPU_MAIR    16
+#define CPU_TTBR0   32
+#define CPU_SCTLR   48
+#define HCR_E2H_BIT 34
+
+	.balign 64
+	.globl el2_cpu_entry
+	.hidden el2_cpu_entry
+	.type el2_cpu_entry, %function
+el2_cpu_entry:
+	msr daifset, #0xf
+	msr spsel, #1
+	ldr x1, [x0, #CPU_HCR]
+	msr hcr_el2, x1
+	isb
+	ic iallu
+	tlbi alle2
+	tlbi alle1
+	dsb nsh
+	isb
+	ldp x2, x3, [x0, #CPU_MAIR]
+	msr mair_el2, x2
+	msr tcr_el2, x3
+	ldp x2, x3, [x0, #CPU_TTBR0]
+	msr ttbr0_el2, x2
+	tbz x1, #HCR_E2H_BIT, 1f
+	msr S3_4_C2_C0_1, x3		/* TTBR1_EL2, which is there with VHE alone */
+1:	isb
+	ldr x2, [x0, #CPU_SCTLR]
+	msr sctlr_el2, x2
+	isb
+	ldr x1, [x0, #CPU_STACK]
+	mov sp, x1
+	mov x29, xzr
+	b el2_cpu_main
+	.globl el2_cpu_entry_end
+	.hidden el2_cpu_entry_end
+el2_cpu_entry_end:
+	.size el2_cpu_entry, . - el2_cpu_entry
+
 /* Vector registers V0-V31 and their control: to and from memory. x0: u64 v[64]. */
 	.macro each_pair op
 	\op q0, q1, [x0, #0]

@@ -17,14 +17,42 @@
  */
 #define INTID_MAINTENANCE_USUAL 25u
 
-/* Registers of the distributor (GICv2) or the redistributor's second frame (GICv3). */
+/* The interrupt by which anew kicks processors that know no firmware. */
+#define INTID_KICK 7u
+
+/*
+ * Registers of the distributor or, of private interrupts, with GICv3, of the redistributor's second
+ * frame.
+ */
 #define GIC_IGROUPR0   0x080u
 #define GIC_ISENABLER0 0x100u
 #define GIC_ICENABLER0 0x180u
+#define GIC_ISPENDR0   0x200u
+#define GIC_ICPENDR0   0x280u
 #define GIC_ISACTIVER0 0x300u
 #define GIC_ICACTIVER0 0x380u
 #define GIC_IPRIORITYR 0x400u
 #define PRIORITY       0x80u
+
+/* The distributor. */
+#define GICD_TYPER       0x0004u
+#define GICD_ITARGETSR   0x0800u /* GICv2 */
+#define GICD_SGIR        0x0f00u /* GICv2 */
+#define GICD_CPENDSGIR   0x0f10u /* GICv2 */
+#define GICD_IROUTER     0x6000u /* GICv3 */
+#define SGIR_TARGETS     16
+#define TYPER_LINES(val) (32 * (((val)&0x1f) + 1))
+#define LINES_MAX        1020u
+
+/* GICv3: the redistributor's first frame, which is below the second one. */
+#define GICR_WAKER   0x014u
+#define WAKER_SLEEP  BIT(1)
+#define WAKER_ASLEEP BIT(2)
+
+/* GICv2: a processor's interface. */
+#define GICC_CTLR   0x000u
+#define GICC_PMR    0x004u
+#define GICC_GROUPS 3u /* of GICC_CTLR */
 
 /* GICv2's virtual interface control. */
 #define GICH_HCR  0x000u
@@ -42,16 +70,23 @@
 #define HCR_TDIR     BIT(14) /* GICv3: writes to ICC_DIR_EL1 trap */
 #define HCR_EOICOUNT 27
 
+/* Longer than a redistributor takes to wake. */
+#define WAKE_SECONDS 1
+
 static struct {
 	enum vgic_version version;
-	volatile u8 *private; /* frame that private interrupts are set up in */
-	volatile u8 *gich;    /* GICv2 */
-	hpa_t gicv;           /* GICv2 */
+	volatile u8 *distributor;
+	volatile u8 *gicc; /* GICv2 */
+	volatile u8 *gich; /* GICv2 */
+	hpa_t gicv;        /* GICv2 */
 	u32 list_registers;
 	u32 preemption_bits; /* GICv3: 5 to 7, of the active priorities */
 	u32 maintenance;     /* INTID */
-	u32 enabled_before;  /* bits of the private interrupts that anew uses */
-	u32 used;
+	u32 used;            /* bits of the private interrupts that anew uses */
+	bool group1;         /* the firmware has its interrupts in that one */
+	u8 priority;         /* as it has one of its own */
+	u32 groups;          /* GICv2: that its CPU interface takes */
+	u32 line;            /* SPI by which the boot CPU is kicked; 0: none */
 } host;
 
 static u32 read32(const volatile u8 *frame, u32 offset)
@@ -74,6 +109,12 @@ hpa_t gic_host_vcpu_interface(void)
 	return host.gicv;
 }
 
+/* Of 64 KiB each, the second one: SGIs and PPIs. */
+static volatile u8 *sgi_frame(const struct gic_found *found)
+{
+	return (volatile u8 *)(uintptr_t)(found->redistributor + KIB(64));
+}
+
 enum hv_error gic_host_check(void)
 {
 	struct gic_found found;
@@ -85,6 +126,7 @@ enum hv_error gic_host_check(void)
 			   "neither ACPI nor a devicetree of the firmware says where the interrupt "
 			   "controller (GICv2 or GICv3) is: anew can't run here"))
 		return err;
+	host.distributor = (volatile u8 *)(uintptr_t)found.distributor;
 	host.maintenance = found.maintenance ? found.maintenance : INTID_MAINTENANCE_USUAL;
 	if ((sysreg_read("id_aa64pfr0_el1") >> 24) & 0xf) {
 		host.version = VGIC_V3;
@@ -92,8 +134,7 @@ enum hv_error gic_host_check(void)
 				   "the firmware's tables name no GICv3 redistributor for this "
 				   "processor, which anew needs: it can't run here"))
 			return HV_EUNSUPPORTED;
-		/* The second frame of 64 KiB: SGIs and PPIs. */
-		host.private = (volatile u8 *)(uintptr_t)(found.redistributor + KIB(64));
+		cpu_boot()->arch.el2->gic.private = sgi_frame(&found);
 		if (!check_require(sysreg_read(ICC_SRE_EL2) & BIT(0), "GICv3's system registers",
 				   "the firmware uses this GICv3 by memory, not by system "
 				   "registers (ICC_SRE_EL2.SRE is 0), which anew can't: it can't "
@@ -108,7 +149,8 @@ enum hv_error gic_host_check(void)
 				   "this machine's GICv2 has no virtual CPU interface (GICH, "
 				   "GICV), which anew needs: it can't run here"))
 			return HV_EUNSUPPORTED;
-		host.private = (volatile u8 *)(uintptr_t)found.distributor;
+		cpu_boot()->arch.el2->gic.private = host.distributor;
+		host.gicc = (volatile u8 *)(uintptr_t)found.gicc;
 		host.gich = (volatile u8 *)(uintptr_t)found.gich;
 		host.gicv = HPA(found.gicv);
 		vtr = read32(host.gich, GICH_VTR);
@@ -119,45 +161,258 @@ enum hv_error gic_host_check(void)
 	return HV_OK;
 }
 
-void gic_host_on(void)
+enum hv_error gic_host_find(struct cpu *cpu)
+{
+	struct gic_found found;
+	enum hv_error err = gic_find(host_acpi_rsdp(), host_fdt(), cpu->id, &found);
+
+	if (err)
+		return err;
+	if (host.version == VGIC_V3 && !found.redistributor)
+		return HV_ENOT_FOUND;
+	if (host.version == VGIC_V2 && !host.gicc)
+		return HV_ENOT_FOUND;
+	cpu->arch.el2->gic.private = host.version == VGIC_V3 ? sgi_frame(&found) : host.distributor;
+	return HV_OK;
+}
+
+/* ---- private interrupts of anew's own ---- */
+
+static void sync(void)
+{
+	__asm__ volatile("dsb sy" : : : "memory");
+}
+
+static void enable_private(volatile u8 *private, u32 bits, u32 others)
+{
+	u32 group1 = read32(private, GIC_IGROUPR0);
+
+	write32(private, GIC_IGROUPR0, host.group1 ? group1 | bits : group1 & ~bits);
+	for (u32 left = bits & ~others; left; left &= left - 1)
+	private[GIC_IPRIORITYR + (u32)__builtin_ctz(left)] = host.priority;
+	write32(private, GIC_ISENABLER0, bits);
+	sync();
+}
+
+void gic_host_on(struct cpu *cpu)
 {
 	const u32 ours[] = {host.maintenance, INTID_HYP_TIMER, VGIC_PPI_VTIMER};
-	u32 enabled = read32(host.private, GIC_ISENABLER0);
-	u32 group1 = read32(host.private, GIC_IGROUPR0);
-	u8 priority = PRIORITY;
+	struct el2_cpu *el2 = cpu->arch.el2;
+	u32 enabled = read32(el2->gic.private, GIC_ISENABLER0);
 
 	for (u32 i = 0; i < ARRAY_COUNT(ours); i++)
 		host.used |= 1u << ours[i];
-	host.enabled_before = enabled & host.used;
+	host.priority = PRIORITY;
+	host.group1 = true;
 	/* As the firmware has its own, one at least: its tick. Its CPU interface takes that group.
 	 */
 	if (enabled) {
 		u32 like = (u32)__builtin_ctz(enabled);
 
-		group1 = group1 >> like & 1 ? group1 | host.used : group1 & ~host.used;
-		priority = host.private[GIC_IPRIORITYR + like];
-	} else {
-		group1 |= host.used;
+		host.group1 = read32(el2->gic.private, GIC_IGROUPR0) >> like & 1;
+		host.priority = el2->gic.private[GIC_IPRIORITYR + like];
 	}
-	write32(host.private, GIC_IGROUPR0, group1);
-	for (u32 i = 0; i < ARRAY_COUNT(ours); i++)
-		if (!(host.enabled_before >> ours[i] & 1))
-			host.private[GIC_IPRIORITYR + ours[i]] = priority;
-	write32(host.private, GIC_ISENABLER0, host.used);
-	__asm__ volatile("dsb sy" : : : "memory");
+	el2->gic.before = enabled & host.used;
+	enable_private(el2->gic.private, host.used, el2->gic.before);
+	if (host.version == VGIC_V2 && host.gicc)
+		host.groups = read32(host.gicc, GICC_CTLR) & GICC_GROUPS;
 }
 
-void gic_host_off(void)
+void gic_host_off(struct cpu *cpu)
 {
-	write32(host.private, GIC_ICENABLER0, host.used & ~host.enabled_before);
-	__asm__ volatile("dsb sy" : : : "memory");
+	const struct el2_cpu *el2 = cpu->arch.el2;
+
+	write32(el2->gic.private, GIC_ICENABLER0, host.used & ~el2->gic.before);
+	sync();
 }
 
-void gic_host_set_active(u32 intid, bool active)
+/* ---- a processor that knows no firmware ---- */
+
+/* GICR_WAKER: to or from sleep. IHI 0069 section 12.11.42; RAZ/WI where only EL3 may. */
+static void set_waker(volatile u8 *private, bool sleep)
 {
-	write32(host.private, active ? GIC_ISACTIVER0 : GIC_ICACTIVER0, 1u << intid);
+	volatile u8 *frame = private - KIB(64);
+	u32 waker = read32(frame, GICR_WAKER) & ~(u32)WAKER_SLEEP;
+	u64 begin = arch_counter();
+
+	write32(frame, GICR_WAKER, sleep ? waker | (u32)WAKER_SLEEP : waker);
+	sync();
+	while (!sleep && read32(frame, GICR_WAKER) & WAKER_ASLEEP &&
+	       arch_counter() - begin < WAKE_SECONDS * arch_counter_hz())
+		;
+}
+
+/* GICv2: which bit of a list of targets the processor that this runs on is. IHI 0048, 4.3.12 */
+static u32 own_target(void)
+{
+	u32 targets = read32(host.distributor, GICD_ITARGETSR);
+
+	return (targets | targets >> 8 | targets >> 16 | targets >> 24) & 0xff;
+}
+
+void gic_host_start(struct cpu *cpu)
+{
+	struct el2_cpu *el2 = cpu->arch.el2;
+
+	if (host.version == VGIC_V3) {
+		el2->gic.waker = read32(el2->gic.private - KIB(64), GICR_WAKER);
+		set_waker(el2->gic.private, false);
+		sysreg_write(ICC_SRE_EL1, 7);
+		isb();
+		sysreg_write(ICC_PMR_EL1, 0xff);
+		if (host.group1)
+			sysreg_write(ICC_IGRPEN1_EL1, 1);
+		else
+			sysreg_write(ICC_IGRPEN0_EL1, 1);
+		isb();
+	} else {
+		el2->gic.target = own_target();
+		write32(host.gicc, GICC_PMR, 0xff);
+		write32(host.gicc, GICC_CTLR, host.groups);
+	}
+	/* Nothing that was left by somebody else. */
+	write32(el2->gic.private, GIC_ICENABLER0, UINT32_MAX);
+	write32(el2->gic.private, GIC_ICACTIVER0, UINT32_MAX);
+	gic_host_forget_kick(cpu);
+	enable_private(el2->gic.private, host.used | 1u << INTID_KICK, 0);
+}
+
+void gic_host_stop(struct cpu *cpu)
+{
+	const struct el2_cpu *el2 = cpu->arch.el2;
+
+	write32(el2->gic.private, GIC_ICENABLER0, UINT32_MAX);
+	sync();
+	if (host.version == VGIC_V2) {
+		write32(host.gicc, GICC_CTLR, 0);
+		return;
+	}
+	if (host.group1)
+		sysreg_write(ICC_IGRPEN1_EL1, 0);
+	else
+		sysreg_write(ICC_IGRPEN0_EL1, 0);
+	isb();
+	if (el2->gic.waker & WAKER_SLEEP)
+		set_waker(el2->gic.private, true);
+}
+
+/* ---- kicks ---- */
+
+/*
+ * Of a line of the distributor, whether nobody uses it: it is off, its device doesn't assert it if
+ * there is one, and it can be made pending by hand.
+ */
+static bool is_spare(u32 intid)
+{
+	u32 word = 4 * (intid / 32), bit = 1u << intid % 32;
+	bool there;
+
+	if ((read32(host.distributor, GIC_ISENABLER0 + word) |
+	     read32(host.distributor, GIC_ISPENDR0 + word) |
+	     read32(host.distributor, GIC_ISACTIVER0 + word)) &
+	    bit)
+		return false;
+	write32(host.distributor, GIC_ISPENDR0 + word, bit);
+	there = read32(host.distributor, GIC_ISPENDR0 + word) & bit;
+	write32(host.distributor, GIC_ICPENDR0 + word, bit);
+	return there && !(read32(host.distributor, GIC_ISPENDR0 + word) & bit);
+}
+
+/* As the firmware has its own interrupts; the routes are mostly there already. */
+static void set_up_line(u32 intid)
+{
+	u32 word = 4 * (intid / 32), bit = 1u << intid % 32;
+	u32 group1 = read32(host.distributor, GIC_IGROUPR0 + word);
+
+	write32(host.distributor, GIC_IGROUPR0 + word, host.group1 ? group1 | bit : group1 & ~bit);
+	host.distributor[GIC_IPRIORITYR + intid] = host.priority;
+	if (host.version == VGIC_V2)
+		host.distributor[GICD_ITARGETSR + intid] = (u8)own_target();
+	else
+		*(volatile u64 *)(volatile void *)(host.distributor + GICD_IROUTER + 8 * intid) =
+			cpu_boot()->id;
+	sync();
+}
+
+/*
+ * Not by an SGI: GICv2 says with those who sent it, and edk2 takes that for a part of the number,
+ * in the table of handlers too.
+ */
+bool gic_host_take_line(void)
+{
+	u32 lines = TYPER_LINES(read32(host.distributor, GICD_TYPER));
+
+	if (lines > LINES_MAX)
+		lines = LINES_MAX;
+	for (u32 intid = lines; intid-- > 32;) {
+		if (!is_spare(intid))
+			continue;
+		set_up_line(intid);
+		if (!host_interrupt_take(intid))
+			return false;
+		host.line = intid;
+		return true;
+	}
+	return false;
+}
+
+void gic_host_return_line(void)
+{
+	if (!host.line)
+		return;
+	host_interrupt_return(host.line);
+	gic_host_forget_kick(cpu_boot());
+	host.line = 0;
+}
+
+/* ICC_SGI1R_EL1 and ICC_SGI0R_EL1, for one processor. IHI 0069, "ICC_SGI1R_EL1" */
+static u64 sgi_to(u64 id)
+{
+	return (id >> 32 & 0xff) << 48 | (id >> 16 & 0xff) << 32 | (id >> 8 & 0xff) << 16 |
+	       (id >> 4 & 0xf) << 44 | (u64)INTID_KICK << 24 | BIT(id & 0xf);
+}
+
+void gic_host_kick(const struct cpu *cpu)
+{
+	if (cpu == cpu_boot()) {
+		if (host.line)
+			write32(host.distributor, GIC_ISPENDR0 + 4 * (host.line / 32),
+				1u << host.line % 32);
+	} else if (host.version == VGIC_V2) {
+		write32(host.distributor, GICD_SGIR,
+			cpu->arch.el2->gic.target << SGIR_TARGETS | INTID_KICK);
+	} else {
+		if (host.group1)
+			sysreg_write(ICC_SGI1R_EL1, sgi_to(cpu->id));
+		else
+			sysreg_write(ICC_SGI0R_EL1, sgi_to(cpu->id));
+		isb();
+	}
+}
+
+void gic_host_forget_kick(const struct cpu *cpu)
+{
+	const struct el2_cpu *el2 = cpu->arch.el2;
+
+	if (cpu == cpu_boot()) {
+		if (host.line)
+			write32(host.distributor, GIC_ICPENDR0 + 4 * (host.line / 32),
+				1u << host.line % 32);
+	} else if (host.version == VGIC_V2) {
+		host.distributor[GICD_CPENDSGIR + INTID_KICK] = 0xff;
+	} else {
+		write32(el2->gic.private, GIC_ICPENDR0, 1u << INTID_KICK);
+	}
+	/* Done when something is read from there. */
+	(void)read32(cpu == cpu_boot() ? host.distributor : el2->gic.private, GIC_ISPENDR0);
+	sync();
+}
+
+void gic_host_set_active(const struct cpu *cpu, u32 intid, bool active)
+{
+	write32(cpu->arch.el2->gic.private, active ? GIC_ISACTIVER0 : GIC_ICACTIVER0, 1u << intid);
 	/* Before the guest is entered, or the firmware takes interrupts. */
-	__asm__ volatile("dsb sy" : : : "memory");
+	sync();
 }
 
 /* ---- list registers ---- */
@@ -415,6 +670,7 @@ void gic_host_fold(struct vcpu *vcpu)
 		}
 		vgic_fold(&vcpu->vm->arch.gic, vcpu->index, arch->lrs, arch->lr_count);
 		arch->lr_count = 0;
+		__atomic_store_n(&arch->folds, arch->folds + 1, __ATOMIC_RELEASE);
 		vcpu_post(vcpu, PENDING_IRQ);
 	}
 	timer_sample(vcpu);

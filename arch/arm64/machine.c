@@ -11,17 +11,36 @@
 
 static_assert(DEVICE_MEMORY_END <= RAM_BASE, "devices are below RAM");
 
-/* VMIDs are 8 bits at least; 0 is nobody's. */
-#define VMID_COUNT 256
 static u8 vmid_used[VMID_COUNT];
 
 /* ---- what devices are wired to ---- */
 
-static void gic_kick(void *ctx, u32 cpu)
+/*
+ * Whoever gets an interrupt and waits for a processor on which another virtual CPU of the same VM
+ * has its turn, gets it soon: that one mostly has sent it, and waits for an answer.
+ */
+static void yield_to(struct vm *vm, const struct vcpu *vcpu)
 {
-	vm_kick(ctx, cpu);
+	/* Which takes it over. */
+	for (u32 i = 0; i < cpu_count; i++)
+		if (__atomic_load_n(&cpus[i].asleep, __ATOMIC_RELAXED))
+			return;
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i].state == VCPU_RUNNING && vm->vcpus[i].cpu == vcpu->cpu)
+			vcpu_post(&vm->vcpus[i], PENDING_LEAVE);
 }
 
+static void gic_kick(void *ctx, u32 cpu)
+{
+	struct vm *vm = ctx;
+	const struct vcpu *vcpu = &vm->vcpus[cpu];
+
+	vm_kick(vm, cpu);
+	if (vm->vcpu_count > 1 && (vcpu->state == VCPU_RUNNABLE || vcpu->state == VCPU_HALTED))
+		yield_to(vm, vcpu);
+}
+
+/* Of another virtual CPU's with GICv3 alone: nobody else reaches GICv2's private interrupts. */
 static void gic_deactivate(void *ctx, u32 cpu, u32 hw_intid)
 {
 	struct vcpu *vcpu = &((struct vm *)ctx)->vcpus[cpu];
@@ -30,13 +49,42 @@ static void gic_deactivate(void *ctx, u32 cpu, u32 hw_intid)
 		return;
 	vcpu->arch.vtimer_active = false;
 	if (vcpu->arch.loaded)
-		gic_host_set_active(hw_intid, false);
+		gic_host_set_active(vcpu->cpu, hw_intid, false);
+}
+
+/* Longer than any processor is busy with one exit. */
+#define FOLD_SECONDS 1
+
+/*
+ * Another processor has the list registers: its virtual CPU leaves the guest, and folds before it
+ * enters again or stops. It wants this lock for it, and what it may ask of us at the same time is
+ * done: we have folded before.
+ */
+static void fold_elsewhere(struct vcpu *vcpu)
+{
+	const struct vcpu_arch *arch = &vcpu->arch;
+	u32 folds = arch->folds;
+	u64 begin = arch_counter();
+
+	vcpu_post(vcpu, PENDING_IRQ);
+	vm_unlock(vcpu->vm);
+	while (__atomic_load_n(&arch->folds, __ATOMIC_ACQUIRE) == folds &&
+	       arch_counter() - begin < FOLD_SECONDS * arch_counter_hz())
+		cpu_relax();
+	vm_lock(vcpu->vm);
 }
 
 /* What a guest sees in the GIC's registers has to include what the list registers know. */
 static void gic_fold(void *ctx, u32 cpu)
 {
-	gic_host_fold_if_used(&((struct vm *)ctx)->vcpus[cpu]);
+	struct vcpu *vcpu = &((struct vm *)ctx)->vcpus[cpu];
+
+	if (vcpu_is_here(vcpu)) {
+		if (vcpu->arch.lr_count || vcpu->arch.vtimer_active)
+			gic_host_fold(vcpu);
+	} else if (vcpu->arch.lr_count) {
+		fold_elsewhere(vcpu);
+	}
 }
 
 static const struct vgic_ops gic_ops = {

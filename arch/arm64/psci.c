@@ -30,6 +30,7 @@
 #define INVALID_PARAMETERS ((u64)-2)
 #define DENIED             ((u64)-3)
 #define ALREADY_ON         ((u64)-4)
+#define INVALID_ADDRESS    ((u64)-9)
 
 /* AFFINITY_INFO */
 #define CPU_IS_ON  ((u64)0)
@@ -47,23 +48,51 @@ static struct vcpu *find(struct vm *vm, u64 mpidr)
 	return NULL;
 }
 
+/* Whether it is off, and its registers are in memory: one that goes off is on until it has gone. */
+static bool is_off(const struct vcpu *vcpu)
+{
+	return vcpu->state != VCPU_RUNNING && vcpu_rests(vcpu) == VCPU_IDLE;
+}
+
 static u64 affinity_info(struct vm *vm, u64 mpidr, u64 level)
 {
 	const struct vcpu *target = find(vm, mpidr);
 
 	if (level || !target)
 		return INVALID_PARAMETERS;
-	return target->state == VCPU_IDLE ? CPU_IS_OFF : CPU_IS_ON;
+	return is_off(target) ? CPU_IS_OFF : CPU_IS_ON;
 }
 
-static u64 cpu_on(struct vm *vm, u64 mpidr)
+/* Of two at once for one target, the second finds it on. */
+static u64 cpu_on(struct vm *vm, u64 mpidr, u64 pc, u64 context)
 {
-	const struct vcpu *target = find(vm, mpidr);
+	struct vcpu *target = find(vm, mpidr);
 
 	if (!target)
 		return INVALID_PARAMETERS;
-	/* One virtual CPU is all that a VM has yet, and it is the one that calls. */
-	return target->state == VCPU_IDLE ? DENIED : ALREADY_ON;
+	if (!is_off(target))
+		return ALREADY_ON;
+	if (pc - RAM_BASE >= vm->config.memory || pc % 4)
+		return INVALID_ADDRESS;
+	vcpu_reset_state(target, pc, context);
+	vgic_reset_cpu_if(&vm->arch.gic, target->index);
+	vcpu_post(target, PENDING_IRQ);
+	vcpu_become(target, VCPU_RUNNABLE);
+	return SUCCESS;
+}
+
+/* The last one that is on may not go: that would be SYSTEM_OFF. */
+static u64 cpu_off(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		if (i == vcpu->index || vcpu_rests(&vm->vcpus[i]) == VCPU_IDLE)
+			continue;
+		vcpu_become(vcpu, VCPU_IDLE);
+		return SUCCESS;
+	}
+	return DENIED;
 }
 
 static u64 features(u32 function)
@@ -103,13 +132,43 @@ static u64 arm_call(u32 function, u64 a1)
 	return NOT_SUPPORTED;
 }
 
-static enum hv_verdict standard_call(struct vcpu *vcpu, u32 function)
+/* What concerns more than the virtual CPU that calls; the VM's lock is held. */
+static enum hv_verdict vm_call(struct vcpu *vcpu, u32 function)
 {
 	struct vm *vm = vcpu->vm;
 	u64 *x = vcpu->arch.state.x;
 	/* Arguments of the 32-bit forms have 32 bits. */
-	u64 a1 = function & CALL_64 ? x[1] : (u32)x[1];
-	u64 a2 = function & CALL_64 ? x[2] : (u32)x[2];
+	u64 mask = function & CALL_64 ? UINT64_MAX : UINT32_MAX;
+
+	switch (NUMBER(function)) {
+	case PSCI_CPU_SUSPEND:
+		/* Standby is all there is: it may be like WFI whatever was asked for (5.4.5). */
+		x[0] = SUCCESS;
+		vcpu_become(vcpu, VCPU_HALTED);
+		break;
+	case PSCI_CPU_OFF:
+		x[0] = cpu_off(vcpu);
+		break;
+	case PSCI_CPU_ON:
+		x[0] = cpu_on(vm, x[1] & mask, x[2] & mask, x[3] & mask);
+		break;
+	case PSCI_AFFINITY_INFO:
+		x[0] = affinity_info(vm, x[1] & mask, x[2] & mask);
+		break;
+	case PSCI_SYSTEM_OFF:
+		vm_power_off(vm);
+		return VERDICT_STOP;
+	case PSCI_SYSTEM_RESET:
+		vm_request_reset(vm);
+		return VERDICT_STOP;
+	}
+	return VERDICT_RESUME;
+}
+
+static enum hv_verdict standard_call(struct vcpu *vcpu, u32 function)
+{
+	u64 *x = vcpu->arch.state.x;
+	enum hv_verdict verdict;
 
 	if (features(function)) {
 		x[0] = NOT_SUPPORTED;
@@ -118,39 +177,18 @@ static enum hv_verdict standard_call(struct vcpu *vcpu, u32 function)
 	switch (NUMBER(function)) {
 	case PSCI_VERSION:
 		x[0] = PSCI_1_1;
-		break;
-	case PSCI_CPU_SUSPEND:
-		/* Standby is all there is: it may be like WFI whatever was asked for (5.4.5). */
-		x[0] = SUCCESS;
-		vcpu_become(vcpu, VCPU_HALTED);
-		break;
-	case PSCI_CPU_OFF:
-		/* The last one that is on may not go: that would be SYSTEM_OFF. */
-		x[0] = DENIED;
-		break;
-	case PSCI_CPU_ON:
-		x[0] = cpu_on(vm, a1);
-		break;
-	case PSCI_AFFINITY_INFO:
-		x[0] = affinity_info(vm, a1, a2);
-		break;
+		return VERDICT_RESUME;
 	case PSCI_MIGRATE_INFO_TYPE:
 		x[0] = NO_TRUSTED_OS;
-		break;
-	case PSCI_SYSTEM_OFF:
-		vm_power_off(vm);
-		return VERDICT_STOP;
-	case PSCI_SYSTEM_RESET:
-		vm_request_reset(vm);
-		return VERDICT_STOP;
+		return VERDICT_RESUME;
 	case PSCI_FEATURES:
-		x[0] = features((u32)a1);
-		break;
-	default:
-		x[0] = NOT_SUPPORTED;
-		break;
+		x[0] = features((u32)x[1]);
+		return VERDICT_RESUME;
 	}
-	return VERDICT_RESUME;
+	vm_lock(vcpu->vm);
+	verdict = vm_call(vcpu, function);
+	vm_unlock(vcpu->vm);
+	return verdict;
 }
 
 enum hv_verdict psci_call(struct vcpu *vcpu)

@@ -16,12 +16,6 @@
 
 #include "el2.h"
 
-/* The firmware's registers while a guest's are in place. */
-static struct {
-	u64 ctl, cval, offset;
-	bool stood_in; /* CNTHP holds its deadline */
-} fw;
-
 static u64 cntv_ctl(void)
 {
 	return el2_vhe ? sysreg_read(CNTV_CTL_EL02) : sysreg_read("cntv_ctl_el0");
@@ -67,6 +61,38 @@ static bool arm(struct vcpu *vcpu, struct timer *timer, u64 ctl, u64 cval)
 	return can_fire(ctl);
 }
 
+/* ---- the hypervisor's timer ---- */
+
+void timer_start(void)
+{
+	/* With E2H these are CNTHP and CNTHV. */
+	sysreg_write("cntp_ctl_el0", 0);
+	sysreg_write("cntv_ctl_el0", 0);
+	if (el2_vhe) {
+		sysreg_write(CNTP_CTL_EL02, 0);
+		sysreg_write(CNTV_CTL_EL02, 0);
+	}
+	sysreg_write("cnthp_ctl_el2", 0);
+	sysreg_write("cntvoff_el2", 0);
+	isb();
+}
+
+void timer_hyp_set(u64 at)
+{
+	if (at == UINT64_MAX) {
+		sysreg_write("cnthp_ctl_el2", 0);
+	} else {
+		sysreg_write("cnthp_cval_el2", at);
+		sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
+	}
+	isb();
+}
+
+bool timer_hyp_fired(const struct el2_cpu *el2)
+{
+	return el2->timer.hyp && asserted(sysreg_read("cnthp_ctl_el2"));
+}
+
 /* ---- the virtual timer ---- */
 
 static const struct vgic_irqs *private_irqs(const struct vcpu *vcpu)
@@ -97,20 +123,23 @@ void timer_load(struct vcpu *vcpu)
 {
 	const struct arm64_state *s = &vcpu->arch.state;
 	const struct vgic_irqs *irqs = private_irqs(vcpu);
+	struct el2_cpu *el2 = el2_of(vcpu);
 
 	timer_cancel(&vcpu->vm->clock, &vcpu->arch.vtimer);
-	fw.offset = sysreg_read("cntvoff_el2");
-	fw.ctl = cntv_ctl();
-	fw.cval = cntv_cval();
-	fw.stood_in = can_fire(fw.ctl) && !(sysreg_read("cnthp_ctl_el2") & TIMER_ENABLE);
-	if (fw.stood_in) {
-		sysreg_write("cnthp_cval_el2", fw.cval + fw.offset);
-		sysreg_write("cnthp_ctl_el2", TIMER_ENABLE);
+	el2->timer.offset = sysreg_read("cntvoff_el2");
+	el2->timer.ctl = cntv_ctl();
+	el2->timer.cval = cntv_cval();
+	el2->timer.tick = UINT64_MAX;
+	el2->timer.hyp = !(sysreg_read("cnthp_ctl_el2") & TIMER_ENABLE);
+	if (el2->timer.hyp) {
+		if (can_fire(el2->timer.ctl))
+			el2->timer.tick = el2->timer.cval + el2->timer.offset;
+		timer_hyp_set(min_u64(el2->timer.tick, el2->timer.at));
 	}
 	sysreg_write("cntvoff_el2", 0 - vcpu->vm->counter_offset);
 	vcpu->arch.vtimer_active = (irqs->level | irqs->active) & BIT(VGIC_PPI_VTIMER);
 	if (vcpu->arch.vtimer_active)
-		gic_host_set_active(VGIC_PPI_VTIMER, true);
+		gic_host_set_active(vcpu->cpu, VGIC_PPI_VTIMER, true);
 	cntv_set(s->cntv_ctl, s->cntv_cval);
 }
 
@@ -118,23 +147,23 @@ void timer_put(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct arm64_state *s = &arch->state;
+	struct el2_cpu *el2 = el2_of(vcpu);
 
 	s->cntv_ctl = cntv_ctl() & (TIMER_ENABLE | TIMER_IMASK);
 	s->cntv_cval = cntv_cval();
 	/* Off before the offset changes what the value means. */
 	cntv_set(0, s->cntv_cval);
 	isb();
-	sysreg_write("cntvoff_el2", fw.offset);
+	sysreg_write("cntvoff_el2", el2->timer.offset);
 	if (arch->vtimer_active) {
 		/* The firmware's tick may be the same interrupt. */
-		gic_host_set_active(VGIC_PPI_VTIMER, false);
+		gic_host_set_active(vcpu->cpu, VGIC_PPI_VTIMER, false);
 		arch->vtimer_active = false;
 	}
-	if (fw.stood_in) {
-		sysreg_write("cnthp_ctl_el2", 0);
-		isb();
-	}
-	cntv_set(fw.ctl, fw.cval);
+	if (el2->timer.hyp)
+		timer_hyp_set(UINT64_MAX);
+	el2->timer.at = UINT64_MAX;
+	cntv_set(el2->timer.ctl, el2->timer.cval);
 	vtimer_arm(vcpu);
 }
 
@@ -165,7 +194,7 @@ void timer_sample(struct vcpu *vcpu)
 	if (!up && (private_irqs(vcpu)->active & BIT(VGIC_PPI_VTIMER)))
 		return;
 	arch->vtimer_active = up;
-	gic_host_set_active(VGIC_PPI_VTIMER, up);
+	gic_host_set_active(vcpu->cpu, VGIC_PPI_VTIMER, up);
 	irq_set(&arch->vtimer_line, up);
 }
 

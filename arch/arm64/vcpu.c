@@ -26,69 +26,15 @@ static_assert(offsetof(struct arm64_state, pstate) == 0x100, "el2_entry.S");
 #define VTTBR_VMID_SHIFT 48
 #define IPA_PAGE         0x0000fffffffff000u
 #define INSN_LENGTH      4
-/* VTCR_EL2: 4 KiB granule, walks write-back and inner shareable, begin at level 1. D19.2.162 */
-#define VTCR_RES1  BIT(31)
-#define VTCR_WALKS ((u64)1 << 6 | (u64)3 << 12 | (u64)1 << 8 | (u64)1 << 10)
-#define VTCR_PS_36 ((u64)1 << 16)
-
-bool el2_vhe;
-
-/* The firmware's registers while it doesn't run; the boot CPU only, until others are started. */
-static struct {
-	u64 hcr, hcrx, vbar, tpidr, cptr, mdcr, cnthctl, vttbr, vtcr, vpidr, vmpidr, hstr;
-	u64 sctlr_el1, mdscr, fpcr, fpsr, daif;
-	u64 v[64];
-} fw;
-
 static u64 guest_hcr;
-
-/* ---- the machine ---- */
-
-const char *arch_name(void)
-{
-	return "arm64";
-}
-
-const char *arch_backend_name(void)
-{
-	if (gic_host_version() == VGIC_V3)
-		return el2_vhe ? "EL2 with VHE, GICv3" : "EL2, GICv3";
-	return el2_vhe ? "EL2 with VHE, GICv2" : "EL2, GICv2";
-}
-
-enum hv_error arch_check(void)
-{
-	enum hv_error err;
-
-	if (!check_require(((sysreg_read("CurrentEL") >> 2) & 3) == 2, "EL2",
-			   "the firmware started anew at EL%llu, and it needs EL2: switch "
-			   "virtualization on in the machine's setup (QEMU: -machine "
-			   "virt,virtualization=on)",
-			   (unsigned long long)((sysreg_read("CurrentEL") >> 2) & 3)))
-		return HV_EUNSUPPORTED;
-	el2_vhe = sysreg_read("hcr_el2") & HCR_E2H;
-	err = stage2_check();
-	if (sysreg_check())
-		err = HV_EUNSUPPORTED;
-	if (gic_host_check())
-		err = HV_EUNSUPPORTED;
-	if (!check_require(arch_counter_hz(), "a counter of known frequency",
-			   "the firmware left CNTFRQ_EL0 at 0, so that nobody knows how fast time "
-			   "passes: it has to be mended"))
-		err = HV_EUNSUPPORTED;
-	return err;
-}
 
 static bool has_hcrx(void)
 {
 	return (sysreg_read("id_aa64mmfr1_el1") >> 40) & 0xf;
 }
 
-enum hv_error arch_cpu_on(struct cpu *cpu)
+void vcpu_hcr_init(void)
 {
-	(void)cpu;
-	stage2_init();
-	sysreg_init();
 	/*
 	 * API, APK, ATA and what HCRX_EL2 allows stay clear: pointer authentication, memory tags
 	 * and memory copies aren't of the baseline, and trap or are undefined.
@@ -103,105 +49,6 @@ enum hv_error arch_cpu_on(struct cpu *cpu)
 		guest_hcr |= HCR_TLOR;
 	if ((sysreg_read("id_aa64pfr1_el1") >> 8) & 0xf) /* MTE */
 		guest_hcr |= HCR_TID5;
-	fw.sctlr_el1 = el2_vhe ? sysreg_read(SCTLR_EL12) : sysreg_read("sctlr_el1");
-	fw.vttbr = sysreg_read("vttbr_el2");
-	fw.vtcr = sysreg_read("vtcr_el2");
-	fw.vpidr = sysreg_read("vpidr_el2");
-	fw.vmpidr = sysreg_read("vmpidr_el2");
-	fw.hstr = sysreg_read("hstr_el2");
-	sysreg_write("vtcr_el2", VTCR_RES1 | VTCR_WALKS | VTCR_PS_36 | (u64)(64 - IPA_BITS));
-	sysreg_write("hstr_el2", 0);
-	gic_host_on();
-	return HV_OK;
-}
-
-void arch_cpu_off(struct cpu *cpu)
-{
-	(void)cpu;
-	gic_host_off();
-	/* Nothing is left that could translate: EL1 is as it was, stage 2 off and forgotten. */
-	if (el2_vhe)
-		sysreg_write(SCTLR_EL12, fw.sctlr_el1);
-	else
-		sysreg_write("sctlr_el1", fw.sctlr_el1);
-	sysreg_write("vttbr_el2", fw.vttbr);
-	sysreg_write("vtcr_el2", fw.vtcr);
-	sysreg_write("vpidr_el2", fw.vpidr);
-	sysreg_write("vmpidr_el2", fw.vmpidr);
-	sysreg_write("hstr_el2", fw.hstr);
-	__asm__ volatile("dsb ishst; tlbi alle1is; dsb ish; isb" : : : "memory");
-}
-
-u64 arch_counter(void)
-{
-	isb(); /* not ahead of what came before: Arm ARM D11.2.1 */
-	return sysreg_read("cntpct_el0");
-}
-
-u64 arch_counter_hz(void)
-{
-	return sysreg_read("cntfrq_el0") & 0xffffffffu;
-}
-
-void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
-{
-	static const char *const kinds[] = {"exception", "interrupt", "fast interrupt", "SError"};
-	const struct vcpu_arch *arch = (const void *)(uintptr_t)sysreg_read("tpidr_el2");
-	const struct vcpu *vcpu = container_of(arch, struct vcpu, arch);
-	char exit[80];
-
-	exit_describe(vcpu->exit, exit, sizeof(exit));
-	panic("%s in anew itself: ESR %llxh (class %xh) at %llxh (%llxh in anew.elf), FAR %llxh; "
-	      "last exit of %s: %s",
-	      kinds[kind & 3], (unsigned long long)esr, ESR_EC(esr), (unsigned long long)elr,
-	      (unsigned long long)(elr - host_image_base()), (unsigned long long)far,
-	      vcpu->vm->config.name, exit);
-}
-
-/* ---- processors ---- */
-
-bool arch_on_boot_cpu(void)
-{
-	return true;
-}
-
-u32 arch_cpus_find(void)
-{
-	return 1;
-}
-
-enum hv_error arch_cpu_start(struct cpu *cpu)
-{
-	(void)cpu;
-	return HV_EUNSUPPORTED;
-}
-
-void arch_cpu_stop(struct cpu *cpu)
-{
-	(void)cpu;
-}
-
-void arch_cpu_kick(struct cpu *cpu)
-{
-	__atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
-}
-
-void arch_cpu_sleep(struct cpu *cpu, u64 until)
-{
-	(void)cpu;
-	(void)until;
-}
-
-void arch_cpu_timer(struct cpu *cpu, u64 at)
-{
-	(void)cpu;
-	(void)at;
-}
-
-bool arch_host_irq(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return false;
 }
 
 /* ---- state ---- */
@@ -393,39 +240,75 @@ static void vttbr_write(struct vcpu *vcpu)
 	isb();
 }
 
+/*
+ * Another virtual CPU of the VM has left translations here that have the same VMID, and of
+ * address spaces to which both may give the same number. Arm ARM D8.14
+ */
+static void forget_sibling(struct vcpu *vcpu)
+{
+	u8 *last = &el2_of(vcpu)->last[vcpu->vm->arch.vmid];
+	u8 own = (u8)(vcpu->index + 1);
+
+	if (*last && *last != own)
+		__asm__ volatile("tlbi vmalle1; ic iallu; dsb nsh; isb" : : : "memory");
+	*last = own;
+}
+
+/*
+ * Whether another virtual CPU of the VM waits for the same processor: this one may wait for it, by
+ * WFE. A look without the locks, as a guess will do.
+ */
+static bool sibling_waits(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *other = &vm->vcpus[i];
+
+		if (__atomic_load_n(&other->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
+		    __atomic_load_n(&other->cpu, __ATOMIC_RELAXED) == vcpu->cpu)
+			return true;
+	}
+	return false;
+}
+
 void arch_vcpu_load(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	const struct arm64_state *s = &arch->state;
+	struct el2_cpu *el2 = el2_of(vcpu);
+	typeof(el2->host) *host = &el2->host;
 
-	host_context_firmware = false;
-	fw.daif = sysreg_read("daif");
+	if (vcpu->cpu == cpu_boot())
+		host_context_firmware = false;
+	host->daif = sysreg_read("daif");
 	__asm__ volatile("msr daifset, #0xf" : : : "memory");
-	fw.vbar = sysreg_read("vbar_el2");
-	fw.tpidr = sysreg_read("tpidr_el2");
-	fw.cptr = sysreg_read("cptr_el2");
-	fw.mdcr = sysreg_read("mdcr_el2");
-	fw.cnthctl = sysreg_read("cnthctl_el2");
-	fw.mdscr = sysreg_read("mdscr_el1");
-	fw.hcr = sysreg_read("hcr_el2");
+	host->vbar = sysreg_read("vbar_el2");
+	host->tpidr = sysreg_read("tpidr_el2");
+	host->cptr = sysreg_read("cptr_el2");
+	host->mdcr = sysreg_read("mdcr_el2");
+	host->cnthctl = sysreg_read("cnthctl_el2");
+	host->mdscr = sysreg_read("mdscr_el1");
+	host->hcr = sysreg_read("hcr_el2");
 	if (has_hcrx()) {
-		fw.hcrx = sysreg_read(HCRX_EL2);
+		host->hcrx = sysreg_read(HCRX_EL2);
 		sysreg_write(HCRX_EL2, 0);
 	}
 	sysreg_write("vbar_el2", (uintptr_t)el2_vectors);
 	sysreg_write("tpidr_el2", (uintptr_t)arch);
 	sysreg_write("cptr_el2", el2_vhe ? CPTR_GUEST_VHE : CPTR_GUEST);
-	sysreg_write("mdcr_el2", (fw.mdcr & MDCR_HPMN) | MDCR_TPM | MDCR_TPMCR | MDCR_TDA |
+	sysreg_write("mdcr_el2", (host->mdcr & MDCR_HPMN) | MDCR_TPM | MDCR_TPMCR | MDCR_TDA |
 					 MDCR_TDOSA | MDCR_TDRA);
-	sysreg_write("cnthctl_el2", fw.cnthctl & ~(el2_vhe ? CNTHCTL_EL1_VHE : CNTHCTL_EL1));
+	sysreg_write("cnthctl_el2", host->cnthctl & ~(el2_vhe ? CNTHCTL_EL1_VHE : CNTHCTL_EL1));
 	sysreg_write("vpidr_el2", s->midr);
 	sysreg_write("vmpidr_el2", BIT(31) | vgic_affinity(vcpu->index));
 	vttbr_write(vcpu);
-	sysreg_write("hcr_el2", guest_hcr);
+	sysreg_write("hcr_el2", guest_hcr | (sibling_waits(vcpu) ? HCR_TWE : 0));
 	isb();
-	fw.fpcr = sysreg_read("fpcr");
-	fw.fpsr = sysreg_read("fpsr");
-	el2_vector_save(fw.v);
+	forget_sibling(vcpu);
+	host->fpcr = sysreg_read("fpcr");
+	host->fpsr = sysreg_read("fpsr");
+	el2_vector_save(host->v);
 	el2_vector_load(s->v);
 	sysreg_write("fpcr", s->fpcr);
 	sysreg_write("fpsr", s->fpsr);
@@ -434,8 +317,9 @@ void arch_vcpu_load(struct vcpu *vcpu)
 	vm_lock(vcpu->vm);
 	timer_load(vcpu);
 	gic_host_load(vcpu);
-	vm_unlock(vcpu->vm);
 	arch->loaded = true;
+	el2->loaded = vcpu;
+	vm_unlock(vcpu->vm);
 	isb();
 }
 
@@ -443,32 +327,36 @@ void arch_vcpu_put(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
 	struct arm64_state *s = &arch->state;
+	struct el2_cpu *el2 = el2_of(vcpu);
+	const typeof(el2->host) *host = &el2->host;
 
 	vm_lock(vcpu->vm);
 	gic_host_put(vcpu);
 	timer_put(vcpu);
+	arch->loaded = false;
+	el2->loaded = NULL;
 	vm_unlock(vcpu->vm);
 	sysreg_debug_put(s);
 	el1_save(s);
 	s->fpcr = sysreg_read("fpcr");
 	s->fpsr = sysreg_read("fpsr");
 	el2_vector_save(s->v);
-	el2_vector_load(fw.v);
-	sysreg_write("fpcr", fw.fpcr);
-	sysreg_write("fpsr", fw.fpsr);
-	sysreg_write("hcr_el2", fw.hcr);
+	el2_vector_load(host->v);
+	sysreg_write("fpcr", host->fpcr);
+	sysreg_write("fpsr", host->fpsr);
+	sysreg_write("hcr_el2", host->hcr);
 	if (has_hcrx())
-		sysreg_write(HCRX_EL2, fw.hcrx);
-	sysreg_write("mdscr_el1", fw.mdscr);
-	sysreg_write("cnthctl_el2", fw.cnthctl);
-	sysreg_write("mdcr_el2", fw.mdcr);
-	sysreg_write("cptr_el2", fw.cptr);
-	sysreg_write("tpidr_el2", fw.tpidr);
-	sysreg_write("vbar_el2", fw.vbar);
+		sysreg_write(HCRX_EL2, host->hcrx);
+	sysreg_write("mdscr_el1", host->mdscr);
+	sysreg_write("cnthctl_el2", host->cnthctl);
+	sysreg_write("mdcr_el2", host->mdcr);
+	sysreg_write("cptr_el2", host->cptr);
+	sysreg_write("tpidr_el2", host->tpidr);
+	sysreg_write("vbar_el2", host->vbar);
 	isb();
-	arch->loaded = false;
-	host_context_firmware = true;
-	sysreg_write("daif", fw.daif);
+	if (vcpu->cpu == cpu_boot())
+		host_context_firmware = true;
+	sysreg_write("daif", host->daif);
 }
 
 /* Translates @far by the guest's own tables, as the hardware does: Arm ARM C5.5. */
@@ -551,7 +439,7 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 		exit_abort(esr, exit);
 		return;
 	case EC_WFX:
-		exit->reason = EXIT_HALT;
+		exit->reason = esr & ESR_WFE ? EXIT_ARCH : EXIT_HALT;
 		return;
 	default:
 		exit->reason = EXIT_ARCH;
@@ -587,7 +475,8 @@ bool arch_vcpu_prepare_irq(struct vcpu *vcpu)
 {
 	gic_host_fold(vcpu);
 	gic_host_fill(vcpu);
-	/* Of what was folded; others set it with the VM's lock alone. */
+	/* What became of the fold is filled in; nobody else's kick gets in between, with this lock.
+	 */
 	vcpu_clear(vcpu, PENDING_IRQ);
 	return false;
 }
@@ -670,20 +559,18 @@ void arch_vcpu_fault(struct vcpu *vcpu, const struct hv_exit *exit)
 
 enum hv_verdict arch_vcpu_handle(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	enum hv_verdict verdict;
-
-	if (exit->reason == EXIT_HYPERCALL) {
-		vm_lock(vcpu->vm);
-		verdict = psci_call(vcpu);
-		vm_unlock(vcpu->vm);
-		return verdict;
-	}
+	if (exit->reason == EXIT_HYPERCALL)
+		return psci_call(vcpu);
 	switch (ESR_EC(vcpu->arch.esr)) {
 	case EC_DABT_LOW:
 	case EC_IABT_LOW:
 		/* External aborts, parity: the guest learns of it as of any bus error. */
 		inject_external_abort(vcpu);
 		return VERDICT_RESUME;
+	case EC_WFX:
+		/* It waits for an event, and who could send it for this processor. */
+		vcpu_post(vcpu, PENDING_LEAVE);
+		return VERDICT_SKIP;
 	default:
 		/* Whatever else traps is not of the baseline. */
 		inject_undefined(vcpu);

@@ -3,10 +3,10 @@
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
 
-#include <hv/types.h>
+struct el2_cpu; /* el2.h */
 
 struct cpu_arch {
-	u64 unused;
+	struct el2_cpu *el2; /* [c] from its start to its end */
 };
 
 #endif

@@ -53,6 +53,7 @@ static inline void dsb_ish(void)
 #define HCR_IMO   BIT(4)
 #define HCR_AMO   BIT(5)
 #define HCR_TWI   BIT(13)
+#define HCR_TWE   BIT(14)
 #define HCR_TID3  BIT(18)
 #define HCR_TSC   BIT(19)
 #define HCR_TIDCP BIT(20)
@@ -77,6 +78,7 @@ static inline void dsb_ish(void)
 #define ESR_IL          BIT(25)
 #define EC_UNKNOWN      0x00
 #define EC_WFX          0x01
+#define ESR_WFE         BIT(0) /* of EC_WFX: WFE, not WFI */
 #define EC_HVC64        0x16
 #define EC_SMC64        0x17
 #define EC_SYSREG       0x18
@@ -133,17 +135,23 @@ static inline void dsb_ish(void)
 #define VBAR_EL12       "S3_5_C12_C0_0"
 #define CONTEXTIDR_EL12 "S3_5_C13_C0_1"
 #define CNTKCTL_EL12    "S3_5_C14_C1_0"
+#define CNTP_CTL_EL02   "S3_5_C14_C2_1"
 #define CNTV_CTL_EL02   "S3_5_C14_C3_1"
 #define CNTV_CVAL_EL02  "S3_5_C14_C3_2"
 
 #define HCRX_EL2 "S3_4_C1_C2_2"
 
 /* GICv3: the processor's interface and its virtual side. */
-#define ICC_SRE_EL1  "S3_0_C12_C12_5"
-#define ICC_SRE_EL2  "S3_4_C12_C9_5"
-#define ICH_HCR_EL2  "S3_4_C12_C11_0"
-#define ICH_VTR_EL2  "S3_4_C12_C11_1"
-#define ICH_MISR_EL2 "S3_4_C12_C11_2"
-#define ICH_VMCR_EL2 "S3_4_C12_C11_7"
+#define ICC_IGRPEN0_EL1 "S3_0_C12_C12_6"
+#define ICC_IGRPEN1_EL1 "S3_0_C12_C12_7"
+#define ICC_PMR_EL1     "S3_0_C4_C6_0"
+#define ICC_SGI0R_EL1   "S3_0_C12_C11_7"
+#define ICC_SGI1R_EL1   "S3_0_C12_C11_5"
+#define ICC_SRE_EL1     "S3_0_C12_C12_5"
+#define ICC_SRE_EL2     "S3_4_C12_C9_5"
+#define ICH_HCR_EL2     "S3_4_C12_C11_0"
+#define ICH_VTR_EL2     "S3_4_C12_C11_1"
+#define ICH_MISR_EL2    "S3_4_C12_C11_2"
+#define ICH_VMCR_EL2    "S3_4_C12_C11_7"
 
 #endif

@@ -48,8 +48,9 @@ struct vcpu_arch {
 	u64 esr;                  /* of the last exit */
 	bool loaded;
 	struct a64_insn insn; /* of the MMIO access in progress */
-	/* What is in the hardware's list registers now. */
+	/* What is in the hardware's list registers now, and how often it was taken back. */
 	u32 lr_count;
+	u32 folds;
 	bool lr_more;       /* others wait for one */
 	bool vtimer_active; /* the physical interrupt of the virtual timer is active for this one */
 	struct vgic_lr lrs[LIST_REGISTERS_MAX];
