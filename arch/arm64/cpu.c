@@ -191,17 +191,16 @@ u64 arch_counter_hz(void)
 void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
 {
 	static const char *const kinds[] = {"exception", "interrupt", "fast interrupt", "SError"};
-	const struct vcpu_arch *arch = (const void *)(uintptr_t)sysreg_read("tpidr_el2");
-	const struct vcpu *vcpu = container_of(arch, struct vcpu, arch);
+	const struct vcpu *vcpu = (const void *)(uintptr_t)sysreg_read("tpidr_el2");
 	char exit[80] = "none";
 
-	if (arch && vcpu->exit)
+	if (vcpu && vcpu->exit)
 		exit_describe(vcpu->exit, exit, sizeof(exit));
 	panic("%s in anew itself: ESR %llxh (class %xh) at %llxh (%llxh in anew.elf), FAR %llxh; "
 	      "last exit of %s: %s",
 	      kinds[kind & 3], (unsigned long long)esr, ESR_EC(esr), (unsigned long long)elr,
 	      (unsigned long long)(elr - host_image_base()), (unsigned long long)far,
-	      arch ? vcpu->vm->config.name : "no VM", exit);
+	      vcpu ? vcpu->vm->config.name : "no VM", exit);
 }
 
 /* ---- processors ---- */

@@ -11,7 +11,7 @@
 /* What a guest's physical addresses have, part of the baseline: 64 GiB, which every CPU can do. */
 #define IPA_BITS 36u
 
-/* What el2_enter() returns: the vector by which the guest was left. */
+/* The vector by which a guest was left. */
 #define EL2_EXIT_SYNC   0
 #define EL2_EXIT_IRQ    1
 #define EL2_EXIT_FIQ    2
@@ -77,7 +77,7 @@ struct el2_cpu {
 /* Whether @vcpu is loaded on the processor that this runs on. */
 static inline bool vcpu_is_here(const struct vcpu *vcpu)
 {
-	return sysreg_read("tpidr_el2") == (uintptr_t)&vcpu->arch;
+	return sysreg_read("tpidr_el2") == (uintptr_t)vcpu;
 }
 
 /* The processor of a virtual CPU that runs. */
@@ -92,7 +92,8 @@ static inline struct el2_cpu *el2_of(const struct vcpu *vcpu)
 extern const u8 el2_cpu_entry[], el2_cpu_entry_end[];
 HV_NORETURN void el2_cpu_main(struct el2_cpu *el2);
 
-u64 el2_enter(struct vcpu_arch *arch);
+/* Called there at the end of arch_vcpu_run(), @kind: EL2_EXIT_*. */
+void vcpu_left(struct vcpu *vcpu, u64 kind, struct hv_exit *exit);
 extern const u8 el2_vectors[];
 void el2_vector_save(u64 v[64]);
 void el2_vector_load(const u64 v[64]);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One entry and one exit, and the vectors of hypervisor context. PSTATE.DAIF is set all the time in
- * between (vcpu.c), so nothing interrupts; TPIDR_EL2 holds the vcpu_arch while one is loaded.
+ * between (vcpu.c), so nothing interrupts; TPIDR_EL2 holds the vcpu while one is loaded.
  *
- * u64 el2_enter(struct vcpu_arch *arch): one of EL2_EXIT_* (el2.h).
- *
- * The offsets are those of arm64_state, asserted in vcpu.c.
+ * The offsets are those of struct vcpu and arm64_state, asserted in vcpu.c.
  */
-#define PC      0xf8
+#define EXIT    0x88
+#define GPRS    0x90
+#define PC      (GPRS + 0xf8)
 
 	.text
-	.globl el2_enter
-	.hidden el2_enter
-	.type el2_enter, %function
-el2_enter:
+	.globl arch_vcpu_run
+	.hidden arch_vcpu_run
+	.type arch_vcpu_run, %function
+/* void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit), which is vcpu->exit. */
+arch_vcpu_run:
 	stp x29, x30, [sp, #-96]!
 	stp x19, x20, [sp, #16]
 	stp x21, x22, [sp, #32]
@@ -23,22 +24,22 @@ el2_enter:
 	ldp x2, x3, [x0, #PC]
 	msr elr_el2, x2
 	msr spsr_el2, x3
-	ldp x2, x3, [x0, #16]
-	ldp x4, x5, [x0, #32]
-	ldp x6, x7, [x0, #48]
-	ldp x8, x9, [x0, #64]
-	ldp x10, x11, [x0, #80]
-	ldp x12, x13, [x0, #96]
-	ldp x14, x15, [x0, #112]
-	ldp x16, x17, [x0, #128]
-	ldp x18, x19, [x0, #144]
-	ldp x20, x21, [x0, #160]
-	ldp x22, x23, [x0, #176]
-	ldp x24, x25, [x0, #192]
-	ldp x26, x27, [x0, #208]
-	ldp x28, x29, [x0, #224]
-	ldr x30, [x0, #240]
-	ldp x0, x1, [x0]
+	ldp x2, x3, [x0, #GPRS + 16]
+	ldp x4, x5, [x0, #GPRS + 32]
+	ldp x6, x7, [x0, #GPRS + 48]
+	ldp x8, x9, [x0, #GPRS + 64]
+	ldp x10, x11, [x0, #GPRS + 80]
+	ldp x12, x13, [x0, #GPRS + 96]
+	ldp x14, x15, [x0, #GPRS + 112]
+	ldp x16, x17, [x0, #GPRS + 128]
+	ldp x18, x19, [x0, #GPRS + 144]
+	ldp x20, x21, [x0, #GPRS + 160]
+	ldp x22, x23, [x0, #GPRS + 176]
+	ldp x24, x25, [x0, #GPRS + 192]
+	ldp x26, x27, [x0, #GPRS + 208]
+	ldp x28, x29, [x0, #GPRS + 224]
+	ldr x30, [x0, #GPRS + 240]
+	ldp x0, x1, [x0, #GPRS]
 	eret
 	/* Nothing may be executed behind an ERET, not even by speculation. */
 	dsb nsh
@@ -85,37 +86,38 @@ el2_vectors:
 	guest_vector 3
 
 	.balign 128
+/* vcpu_left(vcpu, kind, vcpu->exit) returns to where arch_vcpu_run() was called. */
 leave_guest:
 	mrs x0, tpidr_el2
-	stp x2, x3, [x0, #16]
-	stp x4, x5, [x0, #32]
-	stp x6, x7, [x0, #48]
-	stp x8, x9, [x0, #64]
-	stp x10, x11, [x0, #80]
-	stp x12, x13, [x0, #96]
-	stp x14, x15, [x0, #112]
-	stp x16, x17, [x0, #128]
-	stp x18, x19, [x0, #144]
-	stp x20, x21, [x0, #160]
-	stp x22, x23, [x0, #176]
-	stp x24, x25, [x0, #192]
-	stp x26, x27, [x0, #208]
-	stp x28, x29, [x0, #224]
-	str x30, [x0, #240]
+	stp x2, x3, [x0, #GPRS + 16]
+	stp x4, x5, [x0, #GPRS + 32]
+	stp x6, x7, [x0, #GPRS + 48]
+	stp x8, x9, [x0, #GPRS + 64]
+	stp x10, x11, [x0, #GPRS + 80]
+	stp x12, x13, [x0, #GPRS + 96]
+	stp x14, x15, [x0, #GPRS + 112]
+	stp x16, x17, [x0, #GPRS + 128]
+	stp x18, x19, [x0, #GPRS + 144]
+	stp x20, x21, [x0, #GPRS + 160]
+	stp x22, x23, [x0, #GPRS + 176]
+	stp x24, x25, [x0, #GPRS + 192]
+	stp x26, x27, [x0, #GPRS + 208]
+	stp x28, x29, [x0, #GPRS + 224]
+	str x30, [x0, #GPRS + 240]
 	ldp x2, x3, [sp], #16
-	stp x2, x3, [x0]
+	stp x2, x3, [x0, #GPRS]
 	mrs x2, elr_el2
 	mrs x3, spsr_el2
 	stp x2, x3, [x0, #PC]
-	mov x0, x1
+	ldr x2, [x0, #EXIT]
 	ldp x19, x20, [sp, #16]
 	ldp x21, x22, [sp, #32]
 	ldp x23, x24, [sp, #48]
 	ldp x25, x26, [sp, #64]
 	ldp x27, x28, [sp, #80]
 	ldp x29, x30, [sp], #96
-	ret
-	.size el2_enter, . - el2_enter
+	b vcpu_left
+	.size arch_vcpu_run, . - arch_vcpu_run
 
 /*
  * Another processor, started by PSCI CPU_ON: at this level, MMU and caches off, x0: its struct

@@ -10,7 +10,8 @@
 
 #include "el2.h"
 
-static_assert(offsetof(struct vcpu_arch, state) == 0, "el2_entry.S");
+static_assert(offsetof(struct vcpu, exit) == 0x88, "el2_entry.S");
+static_assert(offsetof(struct vcpu, arch.state) == 0x90, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, x) == 0, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, pc) == 0xf8, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, pstate) == 0x100, "el2_entry.S");
@@ -295,7 +296,7 @@ void arch_vcpu_load(struct vcpu *vcpu)
 		sysreg_write(HCRX_EL2, 0);
 	}
 	sysreg_write("vbar_el2", (uintptr_t)el2_vectors);
-	sysreg_write("tpidr_el2", (uintptr_t)arch);
+	sysreg_write("tpidr_el2", (uintptr_t)vcpu);
 	sysreg_write("cptr_el2", el2_vhe ? CPTR_GUEST_VHE : CPTR_GUEST);
 	sysreg_write("mdcr_el2", (host->mdcr & MDCR_HPMN) | MDCR_TPM | MDCR_TPMCR | MDCR_TDA |
 					 MDCR_TDOSA | MDCR_TDRA);
@@ -383,7 +384,7 @@ static void gpr_write(struct arm64_state *s, u64 n, u64 value)
 }
 
 /* What else can be said of an abort than that a translation, or an address size, was missing. */
-static void exit_abort_other(u64 esr, u64 far, struct hv_exit *exit)
+__attribute__((noinline)) static void exit_abort_other(u64 esr, u64 far, struct hv_exit *exit)
 {
 	bool permission = FSC_TYPE(ESR_FSC(esr)) == FSC_PERMISSION;
 
@@ -399,24 +400,38 @@ static void exit_abort_other(u64 esr, u64 far, struct hv_exit *exit)
 		exit->is_write = permission;
 }
 
-/* Arm ARM D19.2.37 (ISS of aborts; of fetches, WnR and CM are 0), D19.2.63 (HPFAR_EL2). */
-static void exit_abort(u64 esr, struct hv_exit *exit)
+/*
+ * Arm ARM D19.2.37 (ISS of aborts; of fetches, WnR and CM are 0), D19.2.63 (HPFAR_EL2). The access
+ * is what the syndrome says, if it does (ISV).
+ */
+static inline void exit_abort(struct vcpu *vcpu, u64 esr, struct hv_exit *exit)
 {
 	u64 far = sysreg_read("far_el2");
 
 	exit->reason = EXIT_MEMORY;
 	exit->gpa = GPA(sysreg_read("hpfar_el2") >> 4 << PAGE_SHIFT | (far & (PAGE_SIZE - 1)));
 	exit->is_write = esr & ESR_WNR;
-	if (esr & (FSC_OTHER | ESR_S1PTW | ESR_CM))
+	exit->address = exit->gpa.v;
+	exit->access.size = (u8)(1u << ESR_SAS(esr));
+	exit->access.is_write = esr & ESR_WNR;
+	if (esr & ESR_WNR)
+		exit->access.value = gpr_read(&vcpu->arch.state, ESR_SRT(esr));
+	if (esr & (FSC_OTHER | ESR_S1PTW | ESR_CM)) {
 		exit_abort_other(esr, far, exit);
+		exit->address = exit->gpa.v;
+	}
 }
 
-static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
+static inline void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct arm64_state *s = &vcpu->arch.state;
 	u64 esr = sysreg_read("esr_el2");
 
 	vcpu->arch.esr = esr;
+	if (ESR_EC(esr) == EC_DABT_LOW) {
+		exit_abort(vcpu, esr, exit);
+		return;
+	}
 	switch (ESR_EC(esr)) {
 	case EC_SMC64:
 		/* A trapped SMC hasn't been executed, an HVC has. Arm ARM D1.3.5.1 */
@@ -434,9 +449,8 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 		if (!(esr & ESR_READ))
 			exit->access.value = gpr_read(s, ESR_RT(esr));
 		return;
-	case EC_DABT_LOW:
 	case EC_IABT_LOW:
-		exit_abort(esr, exit);
+		exit_abort(vcpu, esr, exit);
 		return;
 	case EC_WFX:
 		exit->reason = esr & ESR_WFE ? EXIT_ARCH : EXIT_HALT;
@@ -447,13 +461,10 @@ static void exit_sync(struct vcpu *vcpu, struct hv_exit *exit)
 	}
 }
 
-void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
+/* Apart, so that the others need no stack frame. */
+__attribute__((noinline)) static void exit_other(struct vcpu *vcpu, u64 kind, struct hv_exit *exit)
 {
-	u64 kind = el2_enter(&vcpu->arch);
-
-	if (kind == EL2_EXIT_SYNC) {
-		exit_sync(vcpu, exit);
-	} else if (kind == EL2_EXIT_IRQ && (timer_fired(vcpu) || gic_host_maintenance())) {
+	if (kind == EL2_EXIT_IRQ && (timer_fired(vcpu) || gic_host_maintenance())) {
 		/* Not the firmware's but ours: the interrupt controller has something to do. */
 		exit->reason = EXIT_WINDOW;
 	} else if (kind == EL2_EXIT_SERROR) {
@@ -462,6 +473,14 @@ void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit)
 	} else {
 		exit->reason = EXIT_HOST_IRQ;
 	}
+}
+
+void vcpu_left(struct vcpu *vcpu, u64 kind, struct hv_exit *exit)
+{
+	if (kind == EL2_EXIT_SYNC)
+		exit_sync(vcpu, exit);
+	else
+		exit_other(vcpu, kind, exit);
 }
 
 void arch_vcpu_flush(struct vcpu *vcpu)
@@ -662,17 +681,8 @@ __attribute__((noinline)) static enum hv_verdict decode_other(struct vcpu *vcpu,
 
 enum hv_verdict arch_vcpu_decode(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	u64 esr = vcpu->arch.esr;
-
 	/* Only of loads and stores, not of walks or the care of caches. Arm ARM D19.2.37, ISV */
-	if (!(esr & ESR_ISV))
-		return decode_other(vcpu, exit);
-	exit->address = exit->gpa.v;
-	exit->access.size = (u8)(1u << ESR_SAS(esr));
-	exit->access.is_write = esr & ESR_WNR;
-	if (esr & ESR_WNR)
-		exit->access.value = gpr_read(&vcpu->arch.state, ESR_SRT(esr));
-	return VERDICT_RESUME;
+	return vcpu->arch.esr & ESR_ISV ? VERDICT_RESUME : decode_other(vcpu, exit);
 }
 
 /* A value that is sign-extended, or of an instruction that was decoded. */
