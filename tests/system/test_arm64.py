@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What only arm64 has: its payload kernels and ways to go wrong, on each kind of its machines."""
 
+import os
 import time
 import unittest
 
-from support import ARCHES, GUID, MACHINES, READY, RESEED, SystemTest, for_machines
+from support import (ARCHES, GUID, MACHINES, READY, RESEED, USUAL_MACHINES, SystemTest,
+                     for_machines)
 
 EVERY_KIND = [(arch, model) for arch, model in MACHINES if arch == "arm64"]
 BOOTARGS = "what anew was told  with spaces"
@@ -51,6 +53,52 @@ class Payloads:
         second = m.expect(rf"^new id: ({GUID})$").group(1)
         self.assertNotEqual(first, second)
         m.expect(r"^payload: result 0$")
+
+
+class Smp:
+    """PSCI, and SGIs from all to all, of which each arrival is checked. SMP_ROUNDS: how many."""
+
+    def check(self, cpus, vcpus, rounds, **options):
+        rounds = int(os.environ.get("SMP_ROUNDS", rounds))
+        m = self.payloads("smp", extra=f"vcpus = {vcpus}\ncmdline = rounds={rounds}\n",
+                          cpus=cpus, deadline=30 * rounds + 600, **options)
+        self.check_payload(m, "smp", 30 * rounds + 500)
+        self.assertEqual(m.guest_output().count(f"PASS: {rounds * vcpus ** 2} SGIs"), 2)
+
+    def test_on_as_many(self):
+        self.check(4, 4, 200)
+
+    def test_on_fewer(self):
+        self.check(2, 4, 100)
+
+
+class SmpUsual(Smp):
+    """What doesn't depend on the kind of interrupt controller."""
+
+    def test_on_more(self):
+        self.check(4, 2, 200)
+
+    def test_on_one(self):
+        self.check(1, 3, 50)
+
+    def test_emulated_by_one_thread(self):
+        self.check(4, 4, 100, threads="single")
+
+    def test_spinning_through_a_pause(self):
+        """All its CPUs spin with interrupts off: that keeps nobody from pausing it, or from work."""
+        for cpus in (1, 2):
+            m = self.payloads("smp", extra="vcpus = 4\ncmdline = spin\n", cpus=cpus,
+                              deadline=600, logs=self.logs / str(cpus))
+            m.expect(r"^PASS: 4 CPUs spin with interrupts off$", 60)
+            for _ in range(3):
+                m.monitor("pause smp")
+                m.event("vm", 10, vm="smp", state="paused")
+                m.monitor("resume smp")
+                m.event("vm", 10, vm="smp", state="running")
+            m.focus_guest()
+            m.send(b"x")
+            m.expect(r"payload: result 0", 60)
+            m.close()
 
 
 class Acpi:
@@ -132,6 +180,8 @@ class BadGuests:
 
 
 for_machines(EVERY_KIND, Payloads, globals())
+for_machines([kind for kind in EVERY_KIND if kind not in USUAL_MACHINES], Smp, globals())
+for_machines([kind for kind in EVERY_KIND if kind in USUAL_MACHINES], SmpUsual, globals())
 for_machines(EVERY_KIND, BadGuests, globals())
 for_machines(EVERY_KIND, Acpi, globals())
 

@@ -10,6 +10,7 @@
 #define GICD_SGIR        0xf00
 #define GICD_IROUTER     0x6000
 #define SGIR_SELF        (2u << 24)
+#define SGIR_TARGETS     16
 
 #define GICC_CTLR  0x0000
 #define GICC_PMR   0x0004
@@ -28,8 +29,7 @@
 #define WAKER_CHILDREN     0x4u
 #define GICR_CTLR_RWP      0x8u
 #define GICR_PRIVATE       0x10000 /* the frame of SGIs and PPIs */
-#define GICR_PRIVATE_FIRST (GICR_BASE + GICR_PRIVATE)
-#define INTID_BITS         0x3ffu
+#define GICR_SIZE          0x20000 /* of one processor's frames */
 #define PRIVATE_INTERRUPTS 32u
 
 #define ICC_PMR_EL1     "S3_0_C4_C6_0"
@@ -47,13 +47,18 @@
 #define ICC_CTLR_EOIMODE 0x2u
 
 int gic_version;
-static uint64_t sgi1r_self;
+
+/* This processor's redistributor. */
+static uint64_t redist(void)
+{
+	return GICR_BASE + cpu_index() * (uint64_t)GICR_SIZE;
+}
 
 /* The register of @id in a bank at @offset, where each interrupt has @bits bits. */
 static uint64_t bank(uint32_t id, uint32_t offset, uint32_t bits)
 {
 	uint64_t base =
-		gic_version == 3 && id < PRIVATE_INTERRUPTS ? GICR_PRIVATE_FIRST : GICD_BASE;
+		gic_version == 3 && id < PRIVATE_INTERRUPTS ? redist() + GICR_PRIVATE : GICD_BASE;
 
 	return base + offset + id * bits / 32 * 4;
 }
@@ -75,7 +80,7 @@ static void settle(void)
 		return;
 	while (mmio_read(GICD_BASE + GICD_CTLR) & GICD_CTLR_RWP)
 		cpu_relax();
-	while (mmio_read(GICR_BASE) & GICR_CTLR_RWP)
+	while (mmio_read(redist()) & GICR_CTLR_RWP)
 		cpu_relax();
 }
 
@@ -150,28 +155,41 @@ bool gic_is_active(uint32_t id)
 	return read_bit(id, GICD_ISACTIVER);
 }
 
+void gic_send(uint32_t id, unsigned int cpu)
+{
+	__asm__ volatile("dsb ishst" : : : "memory");
+	if (gic_version == 3)
+		sysreg_write(ICC_SGI1R_EL1, 1ull << cpu | (uint64_t)id << 24);
+	else
+		mmio_write(GICD_BASE + GICD_SGIR, 1u << (SGIR_TARGETS + cpu) | id);
+}
+
 void gic_send_self(uint32_t id)
 {
 	__asm__ volatile("dsb ishst" : : : "memory");
 	if (gic_version == 3)
-		sysreg_write(ICC_SGI1R_EL1, sgi1r_self | (uint64_t)id << 24);
+		gic_send(id, cpu_index());
 	else
 		mmio_write(GICD_BASE + GICD_SGIR, SGIR_SELF | id);
 }
 
-uint32_t gic_ack(void)
+uint32_t gic_ack_all(void)
 {
 	if (gic_version == 3)
 		return (uint32_t)sysreg_read(ICC_IAR1_EL1);
-	/* With it comes who sent an SGI; that is always the one processor. */
-	return mmio_read(GICC_BASE + GICC_IAR) & INTID_BITS;
+	return mmio_read(GICC_BASE + GICC_IAR);
+}
+
+uint32_t gic_ack(void)
+{
+	return gic_ack_all() & (gic_version == 3 ? ~0u : GIC_INTID);
 }
 
 uint32_t gic_highest_pending(void)
 {
 	if (gic_version == 3)
 		return (uint32_t)sysreg_read(ICC_HPPIR1_EL1);
-	return mmio_read(GICC_BASE + GICC_HPPIR) & INTID_BITS;
+	return mmio_read(GICC_BASE + GICC_HPPIR) & GIC_INTID;
 }
 
 void gic_eoi(uint32_t id)
@@ -235,15 +253,41 @@ void gic_set_forwarding(bool on)
 
 static void init_v3(void)
 {
-	uint64_t mpidr = sysreg_read("mpidr_el1");
-
-	sgi1r_self = (mpidr >> 32 & 0xff) << 48 | (mpidr >> 16 & 0xff) << 32 |
-		     (mpidr >> 8 & 0xff) << 16 | 1ull << (mpidr & 0xf);
-	mmio_write(GICR_BASE + GICR_WAKER, mmio_read(GICR_BASE + GICR_WAKER) & ~WAKER_SLEEP);
-	while (mmio_read(GICR_BASE + GICR_WAKER) & WAKER_CHILDREN)
+	mmio_write(redist() + GICR_WAKER, mmio_read(redist() + GICR_WAKER) & ~WAKER_SLEEP);
+	while (mmio_read(redist() + GICR_WAKER) & WAKER_CHILDREN)
 		cpu_relax();
 	sysreg_write(ICC_SRE_EL1, 1);
 	sysreg_write(ICC_IGRPEN1_EL1, 1);
+}
+
+/* Of 32 interrupts from @first on. */
+static void init_word(uint32_t first)
+{
+	mmio_write(bank(first, GICD_ICENABLER, 1), ~0u);
+	mmio_write(bank(first, GICD_ICPENDR, 1), ~0u);
+	mmio_write(bank(first, GICD_ICACTIVER, 1), ~0u);
+	mmio_write(bank(first, GICD_IGROUPR, 1), gic_version == 3 ? ~0u : 0);
+	for (uint32_t id = first; id < first + 32; id += 4)
+		mmio_write(bank(id, GICD_IPRIORITYR, 8), 0xa0a0a0a0);
+}
+
+void gic_init_cpu(void)
+{
+	if (gic_version == 3)
+		init_v3();
+	init_word(0);
+	settle();
+	gic_set_group_bits(0);
+	gic_set_eoimode(0);
+	gic_set_mask(GIC_PRIORITY_ALL);
+}
+
+void gic_route(uint32_t id, unsigned int cpu)
+{
+	if (gic_version == 3)
+		mmio_write64(GICD_BASE + GICD_IROUTER + id * 8, cpu);
+	else
+		mmio_write8(GICD_BASE + GICD_ITARGETSR + id, (uint8_t)(1u << cpu));
 }
 
 void gic_init(void)
@@ -252,29 +296,13 @@ void gic_init(void)
 
 	/* ID_AA64PFR0_EL1.GIC: whether the CPU interface has system registers. */
 	gic_version = sysreg_read("id_aa64pfr0_el1") >> 24 & 0xf ? 3 : 2;
-	if (gic_version == 3)
-		init_v3();
 	gic_set_forwarding(true);
 	lines = gic_lines();
-	for (uint32_t id = 0; id < lines; id += 32) {
-		mmio_write(bank(id, GICD_ICENABLER, 1), ~0u);
-		mmio_write(bank(id, GICD_ICPENDR, 1), ~0u);
-		mmio_write(bank(id, GICD_ICACTIVER, 1), ~0u);
-		mmio_write(bank(id, GICD_IGROUPR, 1), gic_version == 3 ? ~0u : 0);
-	}
-	for (uint32_t id = 0; id < lines; id += 4)
-		mmio_write(bank(id, GICD_IPRIORITYR, 8), 0xa0a0a0a0);
+	for (uint32_t id = GIC_SPIS; id < lines; id += 32)
+		init_word(id);
 	for (uint32_t id = GIC_SPIS; id < lines; id += 16)
 		mmio_write(bank(id, GICD_ICFGR, 2), 0);
-	for (uint32_t id = GIC_SPIS; id < lines; id++) {
-		if (gic_version == 3)
-			mmio_write64(GICD_BASE + GICD_IROUTER + id * 8,
-				     sysreg_read("mpidr_el1") & 0xff00ffffff);
-		else
-			mmio_write8(GICD_BASE + GICD_ITARGETSR + id, 1);
-	}
-	settle();
-	gic_set_group_bits(0);
-	gic_set_eoimode(0);
-	gic_set_mask(GIC_PRIORITY_ALL);
+	for (uint32_t id = GIC_SPIS; id < lines; id++)
+		gic_route(id, cpu_index());
+	gic_init_cpu();
 }

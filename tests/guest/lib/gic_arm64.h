@@ -42,6 +42,8 @@ extern int gic_version;
 void gic_init(void);
 /* Lets all interrupts through, or none. */
 void gic_set_forwarding(bool on);
+/* The same for the private interrupts and the CPU interface of a further processor, on it. */
+void gic_init_cpu(void);
 /* How many INTIDs the distributor has. */
 uint32_t gic_lines(void);
 
@@ -58,11 +60,18 @@ bool gic_is_pending(uint32_t id);
 void gic_set_active(uint32_t id);
 void gic_clear_active(uint32_t id);
 bool gic_is_active(uint32_t id);
-/* Sends SGI @id (0 to 15) to the processor itself. */
+/* Sends SGI @id (0 to 15) to the processor itself, or to processor @cpu. */
 void gic_send_self(uint32_t id);
+void gic_send(uint32_t id, unsigned int cpu);
+/* Shared interrupt @id goes to processor @cpu. */
+void gic_route(uint32_t id, unsigned int cpu);
 
 /* Acknowledges the pending interrupt of the highest priority; GIC_SPURIOUS if there is none. */
 uint32_t gic_ack(void);
+/* With who sent an SGI, where GICv2 says so: that belongs to its end. */
+#define GIC_INTID        0x3ffu
+#define GIC_SENDER_SHIFT 10
+uint32_t gic_ack_all(void);
 /* Which one that would be. */
 uint32_t gic_highest_pending(void);
 /* Drops the running priority; in EOImode 0 also deactivates. */

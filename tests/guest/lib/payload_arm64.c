@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "gic_arm64.h"
+#include "mmu_arm64.h"
 #include "payload.h"
 
 #include <devices/testdev.h>
 
 void payload_setup(const void *dtb);
 void payload_vector(uint64_t vector, uint64_t *frame);
+void payload_cpu_main(unsigned int cpu, uint64_t sctlr, uint64_t daif, uint64_t el);
 
 bool payload_testdev;
 const void *payload_dtb;
@@ -54,7 +56,8 @@ void payload_off(int result)
 
 static void interrupted(uint64_t *frame)
 {
-	uint32_t id = gic_ack();
+	uint32_t ack = gic_ack_all();
+	uint32_t id = ack & GIC_INTID;
 
 	if (id >= GIC_SPURIOUS)
 		return;
@@ -62,7 +65,7 @@ static void interrupted(uint64_t *frame)
 		print("ERROR: interrupt %u\n", (unsigned int)id);
 		payload_exit(PAYLOAD_ERROR);
 	}
-	gic_eoi(id);
+	gic_eoi(ack);
 }
 
 void payload_vector(uint64_t vector, uint64_t *frame)
@@ -97,17 +100,6 @@ bool fault_is_external(int class, int want, uint64_t address, uint64_t wnr)
 
 /* ---- memory ---- */
 
-/* MAIR: 0 Device-nGnRE, 1 write-back. TCR: TTBR0 alone, 36 bits, 4 KiB, write-back, shareable. */
-#define MAIR     0xff04ull
-#define TCR_36   28ull
-#define TCR_WALK (1ull << 8 | 1ull << 10 | 3ull << 12)
-#define TCR_EPD1 (1ull << 23)
-#define TCR_IPS  (1ull << 32)
-/* SCTLR_EL1: what is RES1 without later extensions; MMU and caches. Arm ARM D19.2.123. */
-#define SCTLR_RES1   0x30d00800ull
-#define SCTLR_CACHES 0x1004ull
-#define SCTLR_MMU    1ull
-
 void mmu_set(unsigned int index, uint64_t entry)
 {
 	mmu_table[index] = 0;
@@ -127,10 +119,31 @@ void mmu_on(void)
 	for (uint64_t at = (uint64_t)payload_header; at < (uint64_t)payload_end; at += line)
 		__asm__ volatile("dc ivac, %0" : : "r"(at) : "memory");
 	sysreg_write("mair_el1", MAIR);
-	sysreg_write("tcr_el1", TCR_36 | TCR_WALK | TCR_EPD1 | TCR_IPS);
+	sysreg_write("tcr_el1", TCR);
 	sysreg_write("ttbr0_el1", (uint64_t)mmu_table);
 	__asm__ volatile("tlbi vmalle1\n ic iallu\n dsb sy\n isb" : : : "memory");
-	sysreg_write("sctlr_el1", SCTLR_RES1 | SCTLR_CACHES | SCTLR_MMU);
+	sysreg_write("sctlr_el1", SCTLR_ON);
+}
+
+/* ---- other processors ---- */
+
+static void (*cpu_body)(unsigned int cpu, const struct cpu_began *began);
+
+int64_t cpu_start(unsigned int cpu, void (*body)(unsigned int cpu, const struct cpu_began *began))
+{
+	cpu_body = body;
+	__asm__ volatile("dsb ish" : : : "memory");
+	return (int64_t)hvc(PSCI_CPU_ON, cpu, (uint64_t)payload_cpu_start, cpu);
+}
+
+void payload_cpu_main(unsigned int cpu, uint64_t sctlr, uint64_t daif, uint64_t el)
+{
+	const struct cpu_began began = {sctlr, daif, el};
+
+	cpu_body(cpu, &began);
+	(void)hvc(PSCI_CPU_OFF);
+	print("ERROR: CPU %u can't go off\n", cpu);
+	payload_exit(PAYLOAD_ERROR);
 }
 
 static void find_testdev(void *found)

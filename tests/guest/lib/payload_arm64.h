@@ -68,6 +68,20 @@ extern uint64_t mmu_table[MMU_ENTRIES];
 /* Changes entry @index. */
 void mmu_set(unsigned int index, uint64_t entry);
 
+/* What a processor began with: SCTLR_EL1, PSTATE.DAIF, CurrentEL. */
+struct cpu_began {
+	uint64_t sctlr, daif, el;
+};
+/*
+ * Starts processor @cpu, at most 7, which is off: runs @body on it with the MMU on and interrupts
+ * off, and when that returns it is off again. Returns what PSCI does.
+ */
+int64_t cpu_start(unsigned int cpu, void (*body)(unsigned int cpu, const struct cpu_began *began));
+/* Which one this runs on. */
+static inline unsigned int cpu_index(void);
+/* Where processors begin that this runtime starts. */
+extern const char payload_cpu_start[];
+
 #define sysreg_read(name)                                                                          \
 	({                                                                                         \
 		uint64_t value_;                                                                   \
@@ -76,6 +90,11 @@ void mmu_set(unsigned int index, uint64_t entry);
 	})
 #define sysreg_write(name, value)                                                                  \
 	__asm__ volatile("msr " name ", %0\n isb" : : "r"((uint64_t)(value)) : "memory")
+
+static inline unsigned int cpu_index(void)
+{
+	return (unsigned int)(sysreg_read("mpidr_el1") & 0xff);
+}
 
 static inline void mmio_write(uint64_t address, uint32_t value)
 {
@@ -165,6 +184,8 @@ static inline uint64_t instructions(void)
 #define hvc_(function, arg1, arg2, arg3, ...) SMCCC_CALL("hvc", function, arg1, arg2, arg3)
 
 #define PSCI_VERSION       0x84000000u
+#define PSCI_CPU_SUSPEND   0xc4000001u
+#define PSCI_CPU_OFF       0x84000002u
 #define PSCI_SYSTEM_OFF    0x84000008u
 #define PSCI_FEATURES      0x8400000au
 #define PSCI_CPU_ON        0xc4000003u
@@ -173,6 +194,8 @@ static inline uint64_t instructions(void)
 
 #define PSCI_NOT_SUPPORTED  (-1)
 #define PSCI_INVALID_PARAMS (-2)
+#define PSCI_DENIED         (-3)
 #define PSCI_ALREADY_ON     (-4)
+#define PSCI_INVALID_ADDR   (-9)
 
 #endif

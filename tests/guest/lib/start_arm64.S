@@ -3,6 +3,11 @@
  * Entry of a payload kernel: the header of a Linux Image, then EL1 with the MMU off and x0 pointing
  * to the devicetree. Zeroes .bss and goes to payload_setup().
  */
+#include "mmu_arm64.h"
+
+#define CPU_STACK_SHIFT 13
+#define CPUS_MAX        8
+
 	.section .head, "ax"
 	.globl payload_header
 payload_header:
@@ -43,6 +48,40 @@ payload_start:
 	mov sp, x0
 	mov x0, x20
 	bl payload_setup
+	b .
+
+/*
+ * Where another processor is started, x0: its number. As little as possible before its MMU is on;
+ * payload_cpu_main() is told what it began with.
+ */
+	.globl payload_cpu_start
+payload_cpu_start:
+	mrs x1, sctlr_el1
+	mrs x2, daif
+	mrs x3, CurrentEL
+	msr daifset, #15
+	movz x4, #0x333, lsl #16
+	msr cpacr_el1, x4
+	ldr x4, =payload_vectors
+	msr vbar_el1, x4
+	ldr x4, =MAIR
+	msr mair_el1, x4
+	ldr x4, =TCR
+	msr tcr_el1, x4
+	ldr x4, =mmu_table
+	msr ttbr0_el1, x4
+	tlbi vmalle1
+	ic iallu
+	dsb nsh
+	isb
+	ldr x4, =SCTLR_ON
+	msr sctlr_el1, x4
+	isb
+	ldr x4, =cpu_stacks
+	add x5, x0, #1
+	add x4, x4, x5, lsl #CPU_STACK_SHIFT
+	mov sp, x4
+	bl payload_cpu_main
 	b .
 
 /* Exceptions: all registers to the stack, and on to payload_vector(). */
@@ -107,4 +146,6 @@ common:
 	.balign 4096
 	.skip 65536
 stack_top:
+cpu_stacks:
+	.skip CPUS_MAX << CPU_STACK_SHIFT
 	.section .note.GNU-stack, "", %progbits
