@@ -158,8 +158,10 @@ static inline bool enter(struct vcpu *vcpu, struct hv_exit *exit)
 	/* In this order: whoever sets a bit after the look sees that it is in the guest. */
 	__atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
 	ready = !vcpu_pending(vcpu);
-	if (ready)
+	if (ready) {
+		vcpu->exit = exit;
 		arch_vcpu_run(vcpu, exit);
+	}
 	__atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_RELEASE);
 	return ready;
 }
@@ -184,7 +186,6 @@ void vcpu_run(struct vcpu *vcpu)
 				break;
 			continue;
 		}
-		vcpu->exit = exit;
 		vcpu->exits[exit->reason]++;
 		if (again)
 			vcpu_post(vcpu, PENDING_IRQ);

@@ -2,7 +2,6 @@
 /* A virtual CPU of arm64 and the processor it runs on: what hv/internal/arch.h asks for. */
 #include <hv/state.h>
 #include <internal/arch.h>
-#include <internal/check.h>
 #include <internal/host.h>
 #include <internal/sched.h>
 #include <stdio.h>

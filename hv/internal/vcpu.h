@@ -52,8 +52,8 @@ struct vcpu {
 	u32 in_guest;                 /* atomic: an exit is needed to have it look at `pending` */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
 	struct hv_exit *exit;         /* [v] the last one, among those kept; never NULL */
+	struct vcpu_arch arch;        /* [v], and [l] where others give it something to do */
 	struct hv_exit kept[VCPU_EXITS_KEPT]; /* [v] a ring of the latest; for a panic */
-	struct vcpu_arch arch; /* [v], and [l] where others give it something to do */
 };
 
 /*
