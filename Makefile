@@ -585,6 +585,14 @@ test: deps
 	@$(MAKE) --no-print-directory image
 	@TEST_ARCHES='$(TEST_ARCHES)' tests/all
 
+# The system tests that take long, of one architecture after the other.
+.PHONY: test-slow
+test-slow: deps
+	@for arch in $(TEST_ARCHES); do \
+		$(MAKE) --no-print-directory ARCH=$$arch build guests machines payloads && \
+		SLOW=1 tests/system/run.py $$arch || exit 1; \
+	done
+
 bench: deps
 	@$(MAKE) --no-print-directory build guests payloads
 	@tests/bench/run.py $(BENCH_FLAGS)
@@ -608,6 +616,7 @@ help:
 	@echo "make build           $(IMAGE) (the default)"
 	@echo "                     ARCH=arm64 with these: for arm64 (make test: only that)"
 	@echo "make test-unit       unit tests on this machine; TEST=NAME for one"
+	@echo "make test-slow       the system tests that take long; ARCH=NAME for one"
 	@echo "make fuzz            every fuzz target, FUZZ_TIME=$(FUZZ_TIME) seconds each"
 	@echo "make check-conf      check CONF=anew.conf as the hypervisor reads it"
 	@echo "make tools           $(B)/host/anew-snap: info FILE, check FILE: snapshots on disk"

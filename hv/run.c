@@ -53,7 +53,8 @@ handle_access(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit, enum io_sp
 {
 	enum io_result result = dispatch(vcpu, space, exit->address, &exit->access);
 
-	if (vm->state != VM_RUNNING)
+	/* It ended; a pause meanwhile is the boot CPU's, and the access has been made. */
+	if (vm->state == VM_OFF || vm->state == VM_FAILED)
 		return VERDICT_STOP;
 	return finish_access(vcpu, exit, result);
 }
@@ -105,7 +106,9 @@ static enum hv_verdict handle(struct vm *vm, struct vcpu *vcpu, struct hv_exit *
 		break;
 	case EXIT_HALT:
 		vm_lock(vm);
-		vcpu_become(vcpu, VCPU_HALTED);
+		/* Unless another one has just stopped it, or started it again. */
+		if (vcpu->next_state == VCPU_RUNNABLE)
+			vcpu_become(vcpu, VCPU_HALTED);
 		verdict = VERDICT_SKIP;
 		break;
 	case EXIT_HOST_IRQ:

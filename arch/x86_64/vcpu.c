@@ -391,7 +391,9 @@ static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *
 	case STRINGS_REFUSED:
 		return VERDICT_FAULT;
 	}
-	return vcpu->vm->state == VM_RUNNING ? VERDICT_SKIP : VERDICT_STOP;
+	/* As of any access: the VM ended with it, or is only paused. */
+	return vcpu->vm->state == VM_OFF || vcpu->vm->state == VM_FAILED ? VERDICT_STOP
+									 : VERDICT_SKIP;
 }
 
 /* ---- the processor's own exits ---- */

@@ -119,6 +119,12 @@ class SystemTest(unittest.TestCase):
         return machine.expect_monitor(GUID).group(0)
 
 
+def slow(test):
+    """Marks a test that takes long, which `make test-slow` runs."""
+    test.slow = True
+    return test
+
+
 def for_machines(machines, tests, namespace):
     """Puts a class with the test methods of @tests into @namespace for each of @machines."""
     for arch, model in machines:

@@ -3,7 +3,7 @@
 
 import unittest
 
-from support import ARCHES, MACHINES, READY, RESEED, for_machines
+from support import ARCHES, MACHINES, READY, RESEED, for_machines, slow
 from test_snapshots import Snapshots
 
 VCPUS = (1, 2, 4)
@@ -71,15 +71,19 @@ class Guests(Smp):
         m.send(b"\x1dexit\r")
         m.expect_monitor("anew ends", 60)
 
+    @slow
     def test_on_1(self):
         self.check(1)
 
+    @slow
     def test_on_2(self):
         self.check(2)
 
+    @slow
     def test_on_4(self):
         self.check(4)
 
+    @slow
     def test_on_4_emulated_by_one_thread(self):
         # When its one thread turns to another processor right after an interrupt was injected, QEMU
         # delivers that once more (helper_vmrun() leaves cs->exception_index set).
@@ -101,6 +105,7 @@ class Hotplug(Smp):
 class BusySnapshots(Smp):
     """Snapshots of a guest that is at work on all its CPUs."""
 
+    @slow
     def test_restore_in_a_loop(self):
         m = self.busy(4, 4)
         self.keep(m, "s1", " --memory")

@@ -11,7 +11,7 @@ import time
 import unittest
 
 from anew_runner import esp
-from support import ARCHES, GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines
+from support import ARCHES, GUID, MACHINES, READY, RESEED, USUAL_MACHINES, for_machines, slow
 
 DRAW = "head -c 1024 /dev/urandom | sha256sum"
 SHA = r"\b[0-9a-f]{64}\b"
@@ -206,6 +206,7 @@ class OnTheVolume(Snapshots):
             marks = {found}
         self.keep(m, "s1", " --replace")
 
+    @slow
     def test_several_files(self):
         conf = esp.conf_for("kernel", "initrd", ARCHES[self.arch].cmdline, 256)
         m = self.demo(conf=conf + "[anew]\npart = 16M\n", slack=300, deadline=900,
