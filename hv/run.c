@@ -7,6 +7,7 @@
 #include <internal/arch.h>
 #include <internal/sched.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The scheduler fetches more, or what is on the volume still, and lets the guest try again. */
 static enum hv_verdict fetch_memory(struct vcpu *vcpu)
@@ -161,24 +162,16 @@ static inline bool enter(struct vcpu *vcpu, struct hv_exit *exit)
 	/* In this order: whoever sets a bit after the look sees that it is in the guest. */
 	__atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
 	ready = !vcpu_pending(vcpu);
-	if (ready) {
-		vcpu->exit = exit;
+	if (ready)
 		arch_vcpu_run(vcpu, exit);
-	}
 	__atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_RELEASE);
 	return ready;
-}
-
-/* The place for the exit after @exit: the oldest one's. */
-static inline struct hv_exit *next_kept(struct vcpu *vcpu, struct hv_exit *exit)
-{
-	return exit == &vcpu->kept[VCPU_EXITS_KEPT - 1] ? vcpu->kept : exit + 1;
 }
 
 void vcpu_run(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	struct hv_exit *exit = next_kept(vcpu, vcpu->exit);
+	struct hv_exit *exit = &vcpu->last_exit;
 	bool again = false;
 
 	arch_vcpu_load(vcpu);
@@ -190,6 +183,7 @@ void vcpu_run(struct vcpu *vcpu)
 			continue;
 		}
 		vcpu->exits[exit->reason]++;
+		vcpu->exit_history = vcpu->exit_history << 8 | exit->reason;
 		if (again)
 			vcpu_post(vcpu, PENDING_IRQ);
 
@@ -201,21 +195,21 @@ void vcpu_run(struct vcpu *vcpu)
 			arch_vcpu_fault(vcpu, exit);
 		else if (verdict == VERDICT_STOP)
 			break;
-		exit = next_kept(vcpu, exit);
 	}
 	vcpu_clear(vcpu, PENDING_LEAVE);
 	arch_vcpu_put(vcpu);
 }
 
+static_assert(EXIT_REASON_COUNT < 0xff, "a byte for each, and one for none");
+
 void vcpu_init_exits(struct vcpu *vcpu)
 {
-	vcpu->exit = vcpu->kept;
-	for (u32 i = 0; i < VCPU_EXITS_KEPT; i++)
-		vcpu->kept[i] =
-			(struct hv_exit){.reason = EXIT_REASON_COUNT, .access.vcpu = vcpu->index};
+	vcpu->exit = &vcpu->last_exit;
+	vcpu->last_exit = (struct hv_exit){.reason = EXIT_REASON_COUNT, .access.vcpu = vcpu->index};
+	vcpu->exit_history = UINT64_MAX;
 }
 
-void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
+static const char *reason_text(u32 reason)
 {
 	static const char *const texts[] = {
 #define EXIT_TEXT(name, text) [EXIT_##name] = text,
@@ -223,40 +217,37 @@ void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
 #undef EXIT_TEXT
 	};
 
+	return reason < EXIT_REASON_COUNT ? texts[reason] : "none";
+}
+
+void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
+{
+	const char *text = reason_text(exit->reason);
+
 	switch (exit->reason) {
-	case EXIT_REASON_COUNT:
-		snprintf(buf, length, "none");
-		return;
 	case EXIT_MEMORY:
-		snprintf(buf, length, "%s, %s at %llxh", texts[exit->reason],
-			 exit->is_write ? "write" : "read", (unsigned long long)exit->gpa.v);
+		snprintf(buf, length, "%s, %s at %llxh", text, exit->is_write ? "write" : "read",
+			 (unsigned long long)exit->gpa.v);
 		return;
 	case EXIT_PIO:
 	case EXIT_REG:
-		snprintf(buf, length, "%s, %s of %u bytes at %llxh", texts[exit->reason],
+		snprintf(buf, length, "%s, %s of %u bytes at %llxh", text,
 			 exit->access.is_write ? "write" : "read", exit->access.size,
 			 (unsigned long long)exit->address);
 		return;
 	default:
-		snprintf(buf, length, "%s", texts[exit->reason]);
+		snprintf(buf, length, "%s", text);
 	}
 }
 
 void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length)
 {
-	size_t last = (size_t)(vcpu->exit - vcpu->kept), at = 0;
+	exit_describe(&vcpu->last_exit, buf, length);
+	for (u32 i = 1; i < 8; i++) {
+		u8 reason = (u8)(vcpu->exit_history >> 8 * i);
+		size_t used = strlen(buf);
 
-	buf[0] = 0;
-	for (size_t i = 0; i < VCPU_EXITS_KEPT; i++) {
-		const struct hv_exit *exit =
-			&vcpu->kept[(last + VCPU_EXITS_KEPT - i) % VCPU_EXITS_KEPT];
-		char text[80];
-
-		if (exit->reason == EXIT_REASON_COUNT)
-			break;
-		exit_describe(exit, text, sizeof(text));
-		at += (size_t)snprintf(buf + at, length - at, "%s%s", i ? "; " : "", text);
-		if (at >= length)
-			break;
+		if (reason < EXIT_REASON_COUNT)
+			snprintf(buf + used, length - used, "; %s", reason_text(reason));
 	}
 }

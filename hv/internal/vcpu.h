@@ -38,8 +38,6 @@ enum vcpu_state {
 #undef VCPU_STATE_ENUM
 };
 
-#define VCPU_EXITS_KEPT 8
-
 struct vcpu {
 	struct vm *vm;         /* [c] */
 	u32 index;             /* [c] */
@@ -51,9 +49,11 @@ struct vcpu {
 	u32 pending;                  /* atomic: PENDING_* */
 	u32 in_guest;                 /* atomic: an exit is needed to have it look at `pending` */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
-	struct hv_exit *exit;         /* [v] the last one, among those kept; never NULL */
+	struct hv_exit *exit;         /* [c] &last_exit */
 	struct vcpu_arch arch;        /* [v], and [l] where others give it something to do */
-	struct hv_exit kept[VCPU_EXITS_KEPT]; /* [v] a ring of the latest; for a panic */
+	struct hv_exit last_exit;     /* [v] */
+	/* [v] The reasons of the last eight, a byte each, the latest lowest; for a panic. */
+	u64 exit_history;
 };
 
 /*
@@ -83,7 +83,7 @@ enum vcpu_state vcpu_rests(const struct vcpu *vcpu);
 
 /* No exits yet. */
 void vcpu_init_exits(struct vcpu *vcpu);
-/* Those that are kept, in words, the latest first. */
+/* The last eight in words, the latest, of which more is known, first. */
 void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length);
 
 /* For sched.c and vm.c: the one place where a state changes. Panics where the table has none. */
