@@ -116,6 +116,7 @@ class BusySnapshots(Smp):
             self.works(m)
             self.keep(m, "s1", " --memory --replace")
 
+    @slow
     def test_on_fewer_processors(self):
         m = self.busy(4, 4)
         self.keep(m, "s1")
