@@ -320,6 +320,18 @@ static void set_part(struct parser *p, const char *value)
 		p->config->part = n;
 }
 
+static void set_processors(struct parser *p, const char *value)
+{
+	const char *end;
+	u64 n;
+
+	if (!parse_number(value, &n, &end) || *end || !n || n > CPU_MAX)
+		mistake(p, "%s:%u: processors can't be that many (" WORD "); from 1 to %u", p->file,
+			p->line, value, CPU_MAX);
+	else
+		p->config->processors = (u32)n;
+}
+
 static void set_check(struct parser *p, const char *value)
 {
 	set_switch(p, "check", &p->config->check, value);
@@ -328,11 +340,12 @@ static void set_check(struct parser *p, const char *value)
 static const struct key anew_keys[] = {{"events", set_events},
 				       {"snapshots", set_snapshots},
 				       {"check", set_check},
-				       {"part", set_part}};
+				       {"part", set_part},
+				       {"processors", set_processors}};
 
 static const struct key_table anew_table = {
 	.section = "anew",
-	.names = "events, snapshots, check, part",
+	.names = "events, snapshots, check, part, processors",
 	.keys = anew_keys,
 	.count = ARRAY_COUNT(anew_keys),
 };
@@ -520,6 +533,7 @@ static void clear(struct config *config)
 	memset(config, 0, sizeof(*config));
 	strcpy(config->snapshots, VOLUME_FOLDER);
 	config->part = VOLUME_PART_BYTES;
+	config->processors = CPU_MAX;
 }
 
 enum hv_error config_parse(struct config *config, const char *arch, const char *file,

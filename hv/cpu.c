@@ -5,11 +5,11 @@
 struct cpu cpus[CPU_MAX];
 u32 cpu_count = 1;
 
-void cpus_start(void)
+void cpus_start(u32 most)
 {
-	u32 found = arch_cpus_find();
+	u32 found = most > 1 ? arch_cpus_find() : 1;
 
-	for (u32 i = 1; i < found; i++) {
+	for (u32 i = 1; i < found && cpu_count < most; i++) {
 		struct cpu *cpu = &cpus[cpu_count];
 
 		/* In the place of one that didn't start. */

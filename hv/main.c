@@ -131,7 +131,7 @@ static void run(const struct config *config)
 	event("start", "\"build\":%s,\"backend\":%s,\"image\":\"0x%llx\"",
 	      event_string(build, anew_build), event_string(backend, arch_backend_name()),
 	      (unsigned long long)host_image_base());
-	cpus_start();
+	cpus_start(config->processors);
 	volume_set_part(config->part);
 	snapshot_init(config->snapshots);
 	start_vms(config);

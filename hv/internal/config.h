@@ -51,7 +51,8 @@ struct config {
 	bool check;  /* [anew] check = on: the machine is reported on, no more */
 	bool events; /* [anew] events = console: the event stream is on */
 	char snapshots[CONFIG_PATH_MAX]; /* [anew] snapshots: the folder of them (volume.h) */
-	u64 part; /* [anew] part: bytes of each file of a snapshot, at most */
+	u64 part;       /* [anew] part: bytes of each file of a snapshot, at most */
+	u32 processors; /* [anew] processors: that anew runs on, at most */
 };
 
 /*

@@ -34,10 +34,10 @@ static inline struct cpu *cpu_boot(void)
 }
 
 /*
- * Starts all other processors, and stops them again. Boot CPU, firmware context. What doesn't
- * start is said in a log line, and anew runs on the others.
+ * Starts other processors, so that there are @most with the boot CPU, and stops them again. Boot
+ * CPU, firmware context. What doesn't start is said in a log line, and anew runs on the others.
  */
-void cpus_start(void);
+void cpus_start(u32 most);
 void cpus_stop(void);
 
 /*

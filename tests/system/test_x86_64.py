@@ -7,7 +7,7 @@ import time
 import unittest
 
 from debugger import RDI, RIP, Debugger, free_port, symbol
-from support import TOP, SystemTest
+from support import TOP, SystemTest, slow
 
 MODULE = "what a module is like\n"
 
@@ -73,12 +73,15 @@ class SeveralProcessors(SystemTest):
     def test_on_1(self):
         self.check(1)
 
+    @slow
     def test_on_2(self):
         self.check(2)
 
+    @slow
     def test_on_4(self):
         self.check(4)
 
+    @slow
     def test_spinning_through_a_pause(self):
         """With interrupts off on all but one: paused, looked at and snapshotted all the same."""
         m = self.smp(2, "wait", 10)
@@ -93,6 +96,7 @@ class SeveralProcessors(SystemTest):
         m.send(b"x")
         self.check_payload(m, "smp")
 
+    @slow
     def test_started_where_there_is_no_code(self):
         m = self.smp(2, "bad", 10)
         m.event("vm", 120, vm="smp", state="failed")

@@ -134,7 +134,8 @@ static void test_mistakes(void **state)
 	refuse("[vm a123456789012345678901234567890123456789]\nkernel=k\n", "not a name for a VM");
 	refuse("[vma]\nkernel=k\n", "anew.conf:1: not a section (vma); [vm NAME], [anew]");
 	refuse("kernel=k\n", "anew.conf:1: before any section (kernel)");
-	refuse("[anew]\nevent=on\n", "not a key of [anew] (event); events, snapshots, check, part");
+	refuse("[anew]\nevent=on\n",
+	       "not a key of [anew] (event); events, snapshots, check, part, processors");
 	refuse("[anew]\ncheck=yes\n", "check is wrong (yes); on, off");
 	refuse("[anew]\nevents=on\n", "(on); console, off");
 	refuse("[anew]\nevents=off\nevents=console\n", "anew.conf:3: a second one");
@@ -256,6 +257,18 @@ static void test_snapshots(void **state)
 	text[at + CONFIG_PATH_MAX - 1] = 'f';
 	refuse(text, "snapshots is too long");
 	assert_string_equal(config.snapshots, "snapshots");
+}
+
+static void test_processors(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(""), HV_OK);
+	assert_int_equal(config.processors, 64);
+	assert_int_equal(parse("[anew]\nprocessors = 2\n"), HV_OK);
+	assert_int_equal(config.processors, 2);
+	refuse("[anew]\nprocessors=0\n",
+	       "anew.conf:2: processors can't be that many (0); from 1 to 64");
+	refuse("[anew]\nprocessors=65\n", "processors can't be that many (65)");
 }
 
 static void test_part(void **state)
@@ -451,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_intents_in_one_line),
 		cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_part),
+		cmocka_unit_test(test_processors),
 		cmocka_unit_test(test_record),
 		cmocka_unit_test(test_record_texts),
 		cmocka_unit_test(test_record_values),
