@@ -5,6 +5,7 @@
  */
 #include <hv/log.h>
 #include <internal/config.h>
+#include <internal/vm.h>
 #include <stdlib.h>
 #include <string.h>
 
