@@ -297,6 +297,33 @@ void sched_wake(const struct vcpu *vcpu)
 		arch_cpu_kick(cpu);
 }
 
+void sched_yield_to(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	/* Which takes it over. */
+	for (u32 i = 0; i < cpu_count; i++)
+		if (__atomic_load_n(&cpus[i].asleep, __ATOMIC_RELAXED))
+			return;
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i].state == VCPU_RUNNING && vm->vcpus[i].cpu == vcpu->cpu)
+			vcpu_post(&vm->vcpus[i], PENDING_LEAVE);
+}
+
+bool sched_sibling_waits(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		const struct vcpu *other = &vm->vcpus[i];
+
+		if (__atomic_load_n(&other->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
+		    __atomic_load_n(&other->cpu, __ATOMIC_RELAXED) == vcpu->cpu)
+			return true;
+	}
+	return false;
+}
+
 /* ---- the loops ---- */
 
 bool sched_run_ready(void)

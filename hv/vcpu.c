@@ -60,3 +60,19 @@ enum vcpu_state vcpu_rests(const struct vcpu *vcpu)
 		return vcpu->next_state;
 	return vcpu->state;
 }
+
+static const enum vcpu_state run_states[VCPU_RUN_STATES] = {VCPU_RUNNABLE, VCPU_HALTED, VCPU_IDLE};
+
+u8 vcpu_save_rests(const struct vcpu *vcpu)
+{
+	u8 saved = 0;
+
+	while (run_states[saved] != vcpu_rests(vcpu))
+		saved++;
+	return saved;
+}
+
+void vcpu_load_rests(struct vcpu *vcpu, u8 saved)
+{
+	vcpu_become(vcpu, run_states[saved]);
+}

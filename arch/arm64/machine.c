@@ -5,6 +5,7 @@
 #include <internal/arch.h>
 #include <internal/host.h>
 #include <internal/platform.h>
+#include <internal/sched.h>
 #include <string.h>
 
 #include "el2.h"
@@ -15,21 +16,6 @@ static u8 vmid_used[VMID_COUNT];
 
 /* ---- what devices are wired to ---- */
 
-/*
- * Whoever gets an interrupt and waits for a processor on which another virtual CPU of the same VM
- * has its turn, gets it soon: that one mostly has sent it, and waits for an answer.
- */
-static void yield_to(struct vm *vm, const struct vcpu *vcpu)
-{
-	/* Which takes it over. */
-	for (u32 i = 0; i < cpu_count; i++)
-		if (__atomic_load_n(&cpus[i].asleep, __ATOMIC_RELAXED))
-			return;
-	for (u32 i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i].state == VCPU_RUNNING && vm->vcpus[i].cpu == vcpu->cpu)
-			vcpu_post(&vm->vcpus[i], PENDING_LEAVE);
-}
-
 static void gic_kick(void *ctx, u32 cpu)
 {
 	struct vm *vm = ctx;
@@ -37,7 +23,7 @@ static void gic_kick(void *ctx, u32 cpu)
 
 	vm_kick(vm, cpu);
 	if (vm->vcpu_count > 1 && (vcpu->state == VCPU_RUNNABLE || vcpu->state == VCPU_HALTED))
-		yield_to(vm, vcpu);
+		sched_yield_to(vcpu);
 }
 
 /* Of another virtual CPU's with GICv3 alone: nobody else reaches GICv2's private interrupts. */

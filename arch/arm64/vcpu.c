@@ -53,18 +53,6 @@ void vcpu_hcr_init(void)
 
 /* ---- state ---- */
 
-/* What arm64_state.run_state says. */
-static const enum vcpu_state run_states[] = {VCPU_RUNNABLE, VCPU_HALTED, VCPU_IDLE};
-
-static u8 run_state_of(enum vcpu_state state)
-{
-	u8 i = 0;
-
-	while (run_states[i] != state)
-		i++;
-	return i;
-}
-
 static enum hv_error state_check(const void *obj, const char **why)
 {
 	const struct arm64_state *s = obj;
@@ -79,7 +67,7 @@ static enum hv_error state_check(const void *obj, const char **why)
 		*why = "the guest was started on a processor with other caches (CTR_EL0)";
 	else if ((s->cntv_ctl | s->cntp_ctl) & ~(TIMER_ENABLE | TIMER_IMASK))
 		*why = "a timer's control has bits that there aren't";
-	else if (s->os_lock > 1 || s->run_state >= ARRAY_COUNT(run_states))
+	else if (s->os_lock > 1 || s->run_state >= VCPU_RUN_STATES)
 		*why = "a flag is neither 0 nor 1";
 	else
 		return HV_OK;
@@ -90,14 +78,14 @@ static void state_before_save(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
-	vcpu->arch.state.run_state = run_state_of(vcpu_rests(vcpu));
+	vcpu->arch.state.run_state = vcpu_save_rests(vcpu);
 }
 
 static void state_after_load(void *obj)
 {
 	struct vcpu *vcpu = container_of(obj, struct vcpu, arch.state);
 
-	vcpu_become(vcpu, run_states[vcpu->arch.state.run_state]);
+	vcpu_load_rests(vcpu, vcpu->arch.state.run_state);
 	vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
 	timer_after_load(vcpu);
 }
@@ -254,24 +242,6 @@ static void forget_sibling(struct vcpu *vcpu)
 	*last = own;
 }
 
-/*
- * Whether another virtual CPU of the VM waits for the same processor: this one may wait for it, by
- * WFE. A look without the locks, as a guess will do.
- */
-static bool sibling_waits(const struct vcpu *vcpu)
-{
-	const struct vm *vm = vcpu->vm;
-
-	for (u32 i = 0; i < vm->vcpu_count; i++) {
-		const struct vcpu *other = &vm->vcpus[i];
-
-		if (__atomic_load_n(&other->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
-		    __atomic_load_n(&other->cpu, __ATOMIC_RELAXED) == vcpu->cpu)
-			return true;
-	}
-	return false;
-}
-
 void arch_vcpu_load(struct vcpu *vcpu)
 {
 	struct vcpu_arch *arch = &vcpu->arch;
@@ -303,7 +273,7 @@ void arch_vcpu_load(struct vcpu *vcpu)
 	sysreg_write("vpidr_el2", s->midr);
 	sysreg_write("vmpidr_el2", BIT(31) | vgic_affinity(vcpu->index));
 	vttbr_write(vcpu);
-	sysreg_write("hcr_el2", guest_hcr | (sibling_waits(vcpu) ? HCR_TWE : 0));
+	sysreg_write("hcr_el2", guest_hcr | (sched_sibling_waits(vcpu) ? HCR_TWE : 0));
 	isb();
 	forget_sibling(vcpu);
 	host->fpcr = sysreg_read("fpcr");

@@ -8,24 +8,10 @@
 #include <guest/e820.h>
 #include <internal/arch.h>
 #include <internal/platform.h>
+#include <internal/sched.h>
 #include <string.h>
 
 /* ---- what devices are wired to ---- */
-
-/*
- * Whoever gets an interrupt and waits for a processor on which another virtual CPU of the same VM
- * has its turn, gets it soon: that one mostly has sent it, and waits for an answer.
- */
-static void yield_to(struct vm *vm, const struct vcpu *vcpu)
-{
-	/* Which takes it over. */
-	for (u32 i = 0; i < cpu_count; i++)
-		if (__atomic_load_n(&cpus[i].asleep, __ATOMIC_RELAXED))
-			return;
-	for (u32 i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i].state == VCPU_RUNNING && vm->vcpus[i].cpu == vcpu->cpu)
-			vcpu_post(&vm->vcpus[i], PENDING_LEAVE);
-}
 
 static void apic_kick(void *ctx, u32 index)
 {
@@ -33,7 +19,7 @@ static void apic_kick(void *ctx, u32 index)
 
 	vm_kick(vm, index);
 	if (vm->vcpus[index].state != VCPU_RUNNING && vm->vcpu_count > 1)
-		yield_to(vm, &vm->vcpus[index]);
+		sched_yield_to(&vm->vcpus[index]);
 }
 
 static void apic_init(void *ctx, u32 index)

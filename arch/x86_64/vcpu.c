@@ -100,18 +100,6 @@ u64 arch_counter_hz(void)
 
 /* ---- state ---- */
 
-/* What x86_state.run_state says. */
-static const enum vcpu_state run_states[] = {VCPU_RUNNABLE, VCPU_HALTED, VCPU_IDLE};
-
-static u8 run_state_of(enum vcpu_state state)
-{
-	u8 i = 0;
-
-	while (run_states[i] != state)
-		i++;
-	return i;
-}
-
 static enum hv_error state_check(const void *obj, const char **why)
 {
 	const struct x86_state *s = obj;
@@ -128,7 +116,7 @@ static enum hv_error state_check(const void *obj, const char **why)
 		*why = "long mode without paging";
 	else if (s->dr6 >> 32 || s->dr7 >> 32)
 		*why = "debug registers are not legal";
-	else if (s->cpl > 3 || s->interrupt_shadow > 1 || s->run_state >= ARRAY_COUNT(run_states) ||
+	else if (s->cpl > 3 || s->interrupt_shadow > 1 || s->run_state >= VCPU_RUN_STATES ||
 		 s->nmi_pending > 1 || s->nmi_masked > 1)
 		*why = "a flag is neither 0 nor 1";
 	else
@@ -142,7 +130,7 @@ static void state_before_save(void *obj)
 
 	startup_settle(vcpu);
 	x86_backend->get_state(vcpu);
-	vcpu->arch.state.run_state = run_state_of(vcpu_rests(vcpu));
+	vcpu->arch.state.run_state = vcpu_save_rests(vcpu);
 }
 
 static void state_after_load(void *obj)
@@ -151,7 +139,7 @@ static void state_after_load(void *obj)
 
 	vcpu->arch.nmi_leaving = vcpu->arch.init = vcpu->arch.startup = false;
 	x86_backend->set_state(vcpu);
-	vcpu_become(vcpu, run_states[vcpu->arch.state.run_state]);
+	vcpu_load_rests(vcpu, vcpu->arch.state.run_state);
 	vcpu_post(vcpu, PENDING_IRQ | PENDING_FLUSH);
 }
 
@@ -215,24 +203,6 @@ void arch_vcpu_fini(struct vcpu *vcpu)
 /* So many loops of a virtual CPU that waits, and that nobody on this processor can answer. */
 #define PAUSES_MAX 32u
 
-/*
- * Whether another virtual CPU of the VM waits for the same processor: this one may wait for it,
- * spinning. A look without the locks, as a guess will do.
- */
-static bool sibling_waits(const struct vcpu *vcpu)
-{
-	const struct vm *vm = vcpu->vm;
-
-	for (u32 i = 0; i < vm->vcpu_count; i++) {
-		const struct vcpu *other = &vm->vcpus[i];
-
-		if (__atomic_load_n(&other->state, __ATOMIC_RELAXED) == VCPU_RUNNABLE &&
-		    __atomic_load_n(&other->cpu, __ATOMIC_RELAXED) == vcpu->cpu)
-			return true;
-	}
-	return false;
-}
-
 /* Its turn ends when it has spun for long: at once where the hardware has counted. */
 static enum hv_verdict handle_pause(struct vcpu *vcpu, bool counted)
 {
@@ -246,7 +216,7 @@ void arch_vcpu_load(struct vcpu *vcpu)
 	if (vcpu->cpu == cpu_boot())
 		host_context_firmware = false;
 	vcpu->arch.pauses = 0;
-	x86_backend->load(vcpu, sibling_waits(vcpu));
+	x86_backend->load(vcpu, sched_sibling_waits(vcpu));
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)

@@ -42,6 +42,19 @@ void sched_main(struct cpu *cpu);
 /* @vcpu may have something to do: sees to it that a processor looks. The VM's lock is held. */
 void sched_wake(const struct vcpu *vcpu);
 
+/*
+ * @vcpu got an interrupt. If it waits for a processor on which another virtual CPU of the same VM
+ * has its turn, it gets it soon: that one mostly has sent it, and waits for an answer. The VM's
+ * lock is held.
+ */
+void sched_yield_to(const struct vcpu *vcpu);
+
+/*
+ * Whether another virtual CPU of the VM waits for the processor of @vcpu, which may wait for it,
+ * spinning. A look without the locks, as a guess will do.
+ */
+bool sched_sibling_waits(const struct vcpu *vcpu);
+
 /* The first timer of @vcpu's VM is another: of the processor that runs it. Its lock is held. */
 void sched_clock_changed(struct vcpu *vcpu);
 

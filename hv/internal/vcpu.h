@@ -81,6 +81,14 @@ void vcpu_become(struct vcpu *vcpu, enum vcpu_state state);
 /* Which of IDLE, RUNNABLE and HALTED @vcpu is or is about to be. The VM's lock is held. */
 enum vcpu_state vcpu_rests(const struct vcpu *vcpu);
 
+/*
+ * vcpu_rests() as a snapshot has it: 0 runnable, 1 halted, 2 off, which waits for another one to
+ * start it. And from there, for one that is frozen; @saved is below VCPU_RUN_STATES.
+ */
+#define VCPU_RUN_STATES 3
+u8 vcpu_save_rests(const struct vcpu *vcpu);
+void vcpu_load_rests(struct vcpu *vcpu, u8 saved);
+
 /* No exits yet. */
 void vcpu_init_exits(struct vcpu *vcpu);
 /* The last eight in words, the latest, of which more is known, first. */

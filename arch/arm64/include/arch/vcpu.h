@@ -33,7 +33,7 @@ struct arm64_state {
 	u64 midr, ctr; /* of the machine that it was started on: what errata and caches depend on */
 	u64 fpsr, fpcr;
 	u8 os_lock;
-	u8 run_state; /* 0 runnable, 1 halted, 2 off: waits for another one to start it */
+	u8 run_state; /* of vcpu_save_rests() */
 	u8 pad[6];
 	u64 v[64]; /* V0-V31, the low half first */
 };

@@ -50,7 +50,7 @@ struct x86_state {
 	u32 event_error;
 	u8 cpl;
 	u8 interrupt_shadow;
-	u8 run_state; /* 0 runnable, 1 halted, 2 off: waits for another one to start it */
+	u8 run_state; /* of vcpu_save_rests() */
 	u8 nmi_pending;
 	u8 nmi_masked;
 	u8 pad[11];
