@@ -123,6 +123,13 @@ static bool parse_number(const char *text, u64 *value, const char **end)
 	return at != text && at - text < 10;
 }
 
+static bool parse_count(const char *text, u64 *count)
+{
+	const char *end;
+
+	return parse_number(text, count, &end) && !*end;
+}
+
 static bool parse_size(const char *text, u64 *bytes)
 {
 	const char *end;
@@ -153,10 +160,9 @@ static void set_memory(struct parser *p, const char *value)
 
 static void set_vcpus(struct parser *p, const char *value)
 {
-	const char *end;
 	u64 n;
 
-	if (!parse_number(value, &n, &end) || *end || !vcpus_ok(n))
+	if (!parse_count(value, &n) || !vcpus_ok(n))
 		mistake(p, "%s:%u: vcpus can't be that many (" WORD "); a VM has 1 to %u", p->file,
 			p->line, value, VM_VCPU_MAX);
 	else
@@ -322,10 +328,9 @@ static void set_part(struct parser *p, const char *value)
 
 static void set_processors(struct parser *p, const char *value)
 {
-	const char *end;
 	u64 n;
 
-	if (!parse_number(value, &n, &end) || *end || !n || n > CPU_MAX)
+	if (!parse_count(value, &n) || !n || n > CPU_MAX)
 		mistake(p, "%s:%u: processors can't be that many (" WORD "); from 1 to %u", p->file,
 			p->line, value, CPU_MAX);
 	else
