@@ -663,7 +663,6 @@ static u64 *share_root(const struct stage2_format *format, struct pool *pool, co
 
 static void invalidate(struct mem *mem)
 {
-	mem->invalidations++;
 	if (mem->invalidate)
 		mem->invalidate(mem);
 }

@@ -158,7 +158,6 @@ struct mem {
 	 * remembers of them when this returns. NULL for a layer that no guest runs on.
 	 */
 	void (*invalidate)(struct mem *mem);
-	u64 invalidations; /* so many times */
 	u32 slot_count;
 	struct mem_slot slots[MEM_SLOT_MAX];
 	u64 private_pages; /* 4 KiB pages that this layer filled in or copied since it was made */

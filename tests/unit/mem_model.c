@@ -139,6 +139,14 @@ u8 *mem_model_walk(const struct stage2_format *format, u64 *root, u64 gpa, bool 
 	return walk(format, root, gpa, write, true);
 }
 
+u64 mem_model_invalidations;
+
+void mem_model_invalidate(struct mem *mem)
+{
+	(void)mem;
+	mem_model_invalidations++;
+}
+
 /* ---- what must hold at any time ---- */
 
 /* The count that stands for the page at @ptr; whether it is for a block. */
@@ -259,6 +267,7 @@ static void begin_vm(struct model *m, u32 i)
 		CHECK(!m->pool.free_pages && !mem->root);
 		return;
 	}
+	mem->invalidate = mem_model_invalidate;
 	for (u32 s = 0; s < ARRAY_COUNT(layout); s++)
 		CHECK(mem_add(mem, GPA(layout[s].base), layout[s].length, layout[s].kind) == HV_OK);
 }
@@ -271,7 +280,7 @@ static void guest_access(struct model *m, u32 i, u32 page, bool write)
 	/* The hardware has cached what it could walk. */
 	const u8 *cached = mem_model_walk(m->format, mem->root, gpa, false);
 
-	mem->invalidations = 0;
+	mem_model_invalidations = 0;
 	if (!there) {
 		enum hv_error err = mem_fault(mem, GPA(gpa + pick(m, 4096)), write);
 
@@ -282,7 +291,7 @@ static void guest_access(struct model *m, u32 i, u32 page, bool write)
 		there = mem_model_walk(m->format, mem->root, gpa, write);
 		CHECK(there);
 		if (cached)
-			CHECK(mem->invalidations);
+			CHECK(mem_model_invalidations);
 	}
 	check_stamp(there, m->layers[i].stamps[page]);
 	if (write)
@@ -355,12 +364,13 @@ static void freeze(struct model *m, u32 i, u32 image)
 
 	if (m->images[image].root)
 		return;
+	mem_model_invalidations = 0;
 	if (mem_freeze(&m->mems[i], &m->images[image])) {
 		CHECK(!before && !m->images[image].root);
 		return;
 	}
 	CHECK(m->pool.free_pages == before - 1);
-	CHECK(m->mems[i].invalidations && !m->mems[i].private_pages);
+	CHECK(mem_model_invalidations && !m->mems[i].private_pages);
 	m->frozen[image] = m->layers[i];
 }
 
@@ -370,12 +380,13 @@ static void attach(struct model *m, u32 i, u32 image)
 
 	if (!m->images[image].root)
 		return;
+	mem_model_invalidations = 0;
 	if (mem_attach(&m->mems[i], &m->images[image], &old)) {
 		CHECK(!m->pool.free_pages);
 		return;
 	}
 	mem_image_fini(&old);
-	CHECK(m->mems[i].invalidations && !m->mems[i].private_pages);
+	CHECK(mem_model_invalidations && !m->mems[i].private_pages);
 	m->layers[i] = m->frozen[image];
 }
 

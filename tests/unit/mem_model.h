@@ -24,4 +24,8 @@ void mem_model_run(const struct stage2_format *format, u32 blocks, mem_model_sou
  */
 u8 *mem_model_walk(const struct stage2_format *format, u64 *root, u64 gpa, bool write);
 
+/* For mem->invalidate: counts how often any layer was invalidated. */
+void mem_model_invalidate(struct mem *mem);
+extern u64 mem_model_invalidations;
+
 #endif

@@ -47,6 +47,8 @@ static int teardown(void **state)
 static void make(struct board *b, struct mem *mem, const struct stage2_format *format, u64 bytes)
 {
 	assert_int_equal(mem_init(mem, format, &b->pool), HV_OK);
+	mem->invalidate = mem_model_invalidate;
+	mem_model_invalidations = 0;
 	assert_int_equal(mem_add(mem, GPA(0), bytes, MEM_RAM), HV_OK);
 }
 
@@ -270,11 +272,11 @@ static void test_host_write_makes_stale(void **state)
 	make(b, &mem, &fake_format_walkable, MIB(1));
 	assert_int_equal(mem_write(&mem, GPA(0), &byte, 1), HV_OK);
 	assert_int_equal(mem_freeze(&mem, &image), HV_OK);
-	mem.invalidations = 0;
+	mem_model_invalidations = 0;
 	assert_int_equal(mem_read(&mem, GPA(0), &byte, 1), HV_OK);
-	assert_false(mem.invalidations);
+	assert_false(mem_model_invalidations);
 	assert_int_equal(mem_write(&mem, GPA(0), &byte, 1), HV_OK);
-	assert_true(mem.invalidations);
+	assert_true(mem_model_invalidations);
 	mem_fini(&mem);
 	mem_image_fini(&image);
 }
@@ -294,18 +296,18 @@ static void test_table_copy_makes_stale(void **state)
 	for (u32 i = 0; i < ARRAY_COUNT(formats); i++) {
 		make(b, &mem, formats[i], MIB(3));
 		assert_int_equal(mem_fault(&mem, GPA(0), true), HV_OK);
-		assert_true(mem.invalidations);
-		mem.invalidations = 0;
+		assert_true(mem_model_invalidations);
+		mem_model_invalidations = 0;
 		assert_int_equal(mem_fault(&mem, GPA(MIB(2)), true), HV_OK);
-		assert_false(mem.invalidations);
+		assert_false(mem_model_invalidations);
 		assert_int_equal(mem_freeze(&mem, &image), HV_OK);
-		assert_true(mem.invalidations);
-		mem.invalidations = 0;
+		assert_true(mem_model_invalidations);
+		mem_model_invalidations = 0;
 		assert_int_equal(mem_fault(&mem, GPA(0), true), HV_OK);
-		assert_true(mem.invalidations);
-		mem.invalidations = 0;
+		assert_true(mem_model_invalidations);
+		mem_model_invalidations = 0;
 		assert_int_equal(mem_fault(&mem, GPA(MIB(2) + PAGE_SIZE), false), HV_OK);
-		assert_int_equal(mem.invalidations != 0, formats[i]->shared_walkable);
+		assert_int_equal(mem_model_invalidations != 0, formats[i]->shared_walkable);
 		mem_fini(&mem);
 		mem_image_fini(&image);
 	}
@@ -450,7 +452,7 @@ static void test_mapped_registers(void **state)
 			assert_ptr_equal(mem_model_walk(format, mem.root, gpa, true),
 					 registers + at + 8);
 		}
-		mem.invalidations = 0;
+		mem_model_invalidations = 0;
 		if (round == 1) {
 			assert_int_equal(mem_attach(&mem, &image, &old), HV_OK);
 			mem_image_fini(&old);
@@ -460,7 +462,7 @@ static void test_mapped_registers(void **state)
 			assert_int_equal(mem_freeze(&mem, &image), HV_OK);
 		}
 		assert_null(mem_model_walk(format, mem.root, MIB(4), false));
-		assert_true(mem.invalidations);
+		assert_true(mem_model_invalidations);
 	}
 	mem_image_fini(&image);
 	mem_fini(&mem);
