@@ -55,7 +55,7 @@ handle_access(struct vm *vm, struct vcpu *vcpu, struct hv_exit *exit, enum io_sp
 	enum io_result result = dispatch(vcpu, space, exit->address, &exit->access);
 
 	/* It ended; a pause meanwhile is the boot CPU's, and the access has been made. */
-	if (vm->state == VM_OFF || vm->state == VM_FAILED)
+	if (vm_is_over(vm))
 		return VERDICT_STOP;
 	return finish_access(vcpu, exit, result);
 }
@@ -204,40 +204,8 @@ static_assert(EXIT_REASON_COUNT < 0xff, "a byte for each, and one for none");
 
 void vcpu_init_exits(struct vcpu *vcpu)
 {
-	vcpu->exit = &vcpu->last_exit;
 	vcpu->last_exit = (struct hv_exit){.reason = EXIT_REASON_COUNT, .access.vcpu = vcpu->index};
 	vcpu->exit_history = UINT64_MAX;
-}
-
-static const char *reason_text(u32 reason)
-{
-	static const char *const texts[] = {
-#define EXIT_TEXT(name, text) [EXIT_##name] = text,
-		HV_EXITS(EXIT_TEXT)
-#undef EXIT_TEXT
-	};
-
-	return reason < EXIT_REASON_COUNT ? texts[reason] : "none";
-}
-
-void exit_describe(const struct hv_exit *exit, char *buf, size_t length)
-{
-	const char *text = reason_text(exit->reason);
-
-	switch (exit->reason) {
-	case EXIT_MEMORY:
-		snprintf(buf, length, "%s, %s at %llxh", text, exit->is_write ? "write" : "read",
-			 (unsigned long long)exit->gpa.v);
-		return;
-	case EXIT_PIO:
-	case EXIT_REG:
-		snprintf(buf, length, "%s, %s of %u bytes at %llxh", text,
-			 exit->access.is_write ? "write" : "read", exit->access.size,
-			 (unsigned long long)exit->address);
-		return;
-	default:
-		snprintf(buf, length, "%s", text);
-	}
 }
 
 void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length)
@@ -248,6 +216,6 @@ void vcpu_describe_exits(const struct vcpu *vcpu, char *buf, size_t length)
 		size_t used = strlen(buf);
 
 		if (reason < EXIT_REASON_COUNT)
-			snprintf(buf + used, length - used, "; %s", reason_text(reason));
+			snprintf(buf + used, length - used, "; %s", exit_reason_text(reason));
 	}
 }

@@ -194,8 +194,8 @@ void el2_own_fault(u64 kind, u64 esr, u64 elr, u64 far)
 	const struct vcpu *vcpu = (const void *)(uintptr_t)sysreg_read("tpidr_el2");
 	char exit[80] = "none";
 
-	if (vcpu && vcpu->exit)
-		exit_describe(vcpu->exit, exit, sizeof(exit));
+	if (vcpu)
+		exit_describe(&vcpu->last_exit, exit, sizeof(exit));
 	panic("%s in anew itself: ESR %llxh (class %xh) at %llxh (%llxh in anew.elf), FAR %llxh; "
 	      "last exit of %s: %s",
 	      kinds[kind & 3], (unsigned long long)esr, ESR_EC(esr), (unsigned long long)elr,

@@ -5,15 +5,15 @@
  *
  * The offsets are those of struct vcpu and arm64_state, asserted in vcpu.c.
  */
-#define EXIT    0x88
-#define GPRS    0x90
+#define EXIT    0x90
+#define GPRS    0xd8
 #define PC      (GPRS + 0xf8)
 
 	.text
 	.globl arch_vcpu_run
 	.hidden arch_vcpu_run
 	.type arch_vcpu_run, %function
-/* void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit), which is vcpu->exit. */
+/* void arch_vcpu_run(struct vcpu *vcpu, struct hv_exit *exit), which is &vcpu->last_exit. */
 arch_vcpu_run:
 	stp x29, x30, [sp, #-96]!
 	stp x19, x20, [sp, #16]
@@ -86,7 +86,7 @@ el2_vectors:
 	guest_vector 3
 
 	.balign 128
-/* vcpu_left(vcpu, kind, vcpu->exit) returns to where arch_vcpu_run() was called. */
+/* vcpu_left(vcpu, kind, &vcpu->last_exit) returns to where arch_vcpu_run() was called. */
 leave_guest:
 	mrs x0, tpidr_el2
 	stp x2, x3, [x0, #GPRS + 16]
@@ -109,7 +109,7 @@ leave_guest:
 	mrs x2, elr_el2
 	mrs x3, spsr_el2
 	stp x2, x3, [x0, #PC]
-	ldr x2, [x0, #EXIT]
+	add x2, x0, #EXIT
 	ldp x19, x20, [sp, #16]
 	ldp x21, x22, [sp, #32]
 	ldp x23, x24, [sp, #48]

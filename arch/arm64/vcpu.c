@@ -9,8 +9,8 @@
 
 #include "el2.h"
 
-static_assert(offsetof(struct vcpu, exit) == 0x88, "el2_entry.S");
-static_assert(offsetof(struct vcpu, arch.state) == 0x90, "el2_entry.S");
+static_assert(offsetof(struct vcpu, last_exit) == 0x90, "el2_entry.S");
+static_assert(offsetof(struct vcpu, arch.state) == 0xd8, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, x) == 0, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, pc) == 0xf8, "el2_entry.S");
 static_assert(offsetof(struct arm64_state, pstate) == 0x100, "el2_entry.S");

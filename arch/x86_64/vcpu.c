@@ -362,8 +362,7 @@ static enum hv_verdict string_insn(struct vcpu *vcpu, const struct decode_insn *
 		return VERDICT_FAULT;
 	}
 	/* As of any access: the VM ended with it, or is only paused. */
-	return vcpu->vm->state == VM_OFF || vcpu->vm->state == VM_FAILED ? VERDICT_STOP
-									 : VERDICT_SKIP;
+	return vm_is_over(vcpu->vm) ? VERDICT_STOP : VERDICT_SKIP;
 }
 
 /* ---- the processor's own exits ---- */

@@ -110,7 +110,7 @@ void vectors_exception(const struct exception_frame *frame)
 
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	if (vcpu)
-		exit_describe(vcpu->exit, exit, sizeof(exit));
+		exit_describe(&vcpu->last_exit, exit, sizeof(exit));
 	panic("%s (vector %llu) in anew itself: error code %llxh, at %llxh (%llxh in anew.elf), "
 	      "CR2 %llxh, RSP %llxh; processor %u, last exit of %s: %s",
 	      vector_text(frame->vector), (unsigned long long)frame->vector,

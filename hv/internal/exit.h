@@ -43,6 +43,12 @@ struct hv_exit {
 	u64 code;
 };
 
+/* An enum hv_exit_reason in a word or two; "none" for EXIT_REASON_COUNT and what is above it. */
+const char *exit_reason_text(u32 reason);
+
+/* @exit in words: a text of at most @length bytes with its end. */
+void exit_describe(const struct hv_exit *exit, char *buf, size_t length);
+
 /* What is to be done after an exit was handled. There is no fifth. */
 enum hv_verdict {
 	VERDICT_RESUME, /* enter the guest again at the same instruction */

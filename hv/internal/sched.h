@@ -64,9 +64,6 @@ void sched_call_boot(void);
 /* Runs one virtual CPU from arch_vcpu_load() to arch_vcpu_put(): the exit loop (run.c). */
 void vcpu_run(struct vcpu *vcpu);
 
-/* @exit in words: a text of at most @length bytes with its end. */
-void exit_describe(const struct hv_exit *exit, char *buf, size_t length);
-
 /*
  * One access of @vcpu's to a device beside that of its exit, for an instruction that makes several:
  * like io_dispatch(), and what the access made due is done. The VM's lock is held.

@@ -49,11 +49,10 @@ struct vcpu {
 	u32 pending;                  /* atomic: PENDING_* */
 	u32 in_guest;                 /* atomic: an exit is needed to have it look at `pending` */
 	u64 exits[EXIT_REASON_COUNT]; /* [v] */
-	struct hv_exit *exit;         /* [c] &last_exit */
-	struct vcpu_arch arch;        /* [v], and [l] where others give it something to do */
-	struct hv_exit last_exit;     /* [v] */
 	/* [v] The reasons of the last eight, a byte each, the latest lowest; for a panic. */
 	u64 exit_history;
+	struct hv_exit last_exit; /* [v] */
+	struct vcpu_arch arch;    /* [v], and [l] where others give it something to do */
 };
 
 /*

@@ -140,6 +140,12 @@ static inline void vm_unlock(struct vm *vm)
 	lock_release(&vm->lock);
 }
 
+/* Whether there is no state to go on with, for want of a reset. The VM's lock is held. */
+static inline bool vm_is_over(const struct vm *vm)
+{
+	return vm->state == VM_OFF || vm->state == VM_FAILED;
+}
+
 /* Whether its virtual CPUs may run. The VM's lock is held. */
 static inline bool vm_runs(const struct vm *vm)
 {

@@ -74,11 +74,6 @@ static void stat(const char *name, u64 value)
 
 static void vm_stats(const struct vm *vm)
 {
-	static const char *const texts[] = {
-#define EXIT_TEXT(name, text) [EXIT_##name] = text,
-		HV_EXITS(EXIT_TEXT)
-#undef EXIT_TEXT
-	};
 	u64 all = 0;
 
 	for (u32 reason = 0; reason < EXIT_REASON_COUNT; reason++) {
@@ -87,7 +82,7 @@ static void vm_stats(const struct vm *vm)
 		for (u32 i = 0; i < vm->vcpu_count; i++)
 			exits += vm->vcpus[i].exits[reason];
 		if (exits)
-			stat(texts[reason], exits);
+			stat(exit_reason_text(reason), exits);
 		all += exits;
 	}
 	stat("all exits", all);

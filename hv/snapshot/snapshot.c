@@ -242,7 +242,7 @@ static enum hv_error may_take(const struct vm *vm, const char *name, u32 how, ch
 {
 	const struct snapshot *same = same_file(name);
 
-	if (vm->state == VM_OFF || vm->state == VM_FAILED) {
+	if (vm_is_over(vm)) {
 		snprintf(why, SNAPSHOT_WHY_MAX,
 			 "%s is %s, there is no state to keep; `reset %s` starts it again",
 			 vm->config.name, vm_state_text(vm->state), vm->config.name);
