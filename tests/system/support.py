@@ -118,6 +118,17 @@ class SystemTest(unittest.TestCase):
         machine.monitor("genid demo show")
         return machine.expect_monitor(GUID).group(0)
 
+    def id_after_rollback(self, machine, timeout):
+        """The new id of the guest, put back to s1 and reseeded, as it and the monitor have it."""
+        machine.skip_output()
+        machine.monitor("restore s1 --intent rollback")
+        machine.event("restored", 30, intent="rollback")
+        machine.focus_guest()
+        machine.expect(RESEED, timeout)
+        found = self.guest_id(machine)
+        self.assertEqual(found, self.shown_id(machine))
+        return found
+
 
 def slow(test):
     """Marks a test that takes long, which `make test-slow` runs."""
